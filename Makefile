@@ -1,0 +1,54 @@
+# The course's commands. `make lab` and `make test` do all the set-up themselves and are safe to run again.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+NB ?= 01-vectors
+export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: lab test grade release reset bench setup models help
+help:
+	@echo "make lab      set up and open JupyterLab on the notebooks"
+	@echo "make test     set up and run every test"
+	@echo "make grade NB=01-vectors    grade your own notebook, hidden tests included"
+	@echo "make reset NB=01-vectors    keep a dated copy of your notebook and start it afresh"
+	@echo "make release  write notebooks/ from solutions/ (changed notebooks are kept)"
+	@echo "make bench    compare the kernels with faiss and hnswlib"
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Name another: make lab PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/lab: $(VENV)/made pyproject.toml constraints.txt
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/lab
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+models: $(VENV)/lab
+	@$(PY) -m aieng.models.weights
+
+setup: $(VENV)/lab models
+
+lab: setup
+	$(PY) -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/01-vectors/01-vectors.ipynb
+
+test: $(VENV)/test models
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest
+
+grade: $(VENV)/lab
+	@$(PY) -m autograder grade $(NB)
+
+release: $(VENV)/lab
+	@$(PY) -m autograder release
+
+reset: $(VENV)/lab
+	@$(PY) -m autograder release $(NB) --reset
+
+bench: $(VENV)/test models
+	@$(PY) -m benchmarks $(ARGS)

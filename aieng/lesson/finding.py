@@ -1,0 +1,47 @@
+"""What an experiment found: a figure, a sentence with the measured numbers, and the numbers themselves."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from IPython.display import Markdown, display
+
+from aieng.lesson.environment import grading
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Shown by being a cell's last expression; `data` holds the numbers for the cells (and claims) that follow."""
+
+    sentence: str
+    figure: Any = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def _ipython_display_(self) -> None:
+        if self.figure is not None:
+            display(self.figure)
+        display(Markdown(self.sentence))
+
+
+class Skipped(Finding):
+    """Stands in for a finding where an experiment was not run; every number asked of it is NaN."""
+
+
+class _NotMeasured(dict[str, Any]):
+    def __missing__(self, key: str) -> float:
+        return float("nan")
+
+
+def experiment(measure: Callable[..., Finding]) -> Callable[..., Finding]:
+    """Skip the decorated experiment while grading: its numbers earn no points, and a grader has many notebooks to run."""
+
+    @functools.wraps(measure)
+    def run(*args: Any, **kwargs: Any) -> Finding:
+        if grading():
+            return Skipped(f"*{measure.__name__} was not run: experiments are skipped while grading.*", data=_NotMeasured())
+        return measure(*args, **kwargs)
+
+    return run

@@ -1,0 +1,120 @@
+"""Command line: python -m autograder try | grade | release | to-script | from-script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+from rich.console import Console
+from rich.table import Table
+
+from aieng.lesson import course
+from autograder import authoring, grading, notebooks
+from autograder import release as releasing
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors that the user can mend are one line on stderr and exit status 2."""
+    args = _parser().parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"autograder: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m autograder", description="Grade and release the course's notebooks.")
+    commands = parser.add_subparsers(required=True)
+
+    one = commands.add_parser("try", help="grade one answer from a file that holds the text of a solution cell")
+    one.add_argument("exercise", help="such as 1.3")
+    one.add_argument("file", type=Path)
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=_try)
+
+    whole = commands.add_parser("grade", help="grade your own notebook with the hidden tests, on this machine")
+    whole.add_argument("section", help="such as 01-vectors or 01")
+    whole.add_argument("--notebook", type=Path, help="another file than notebooks/<section>/<section>.ipynb")
+    whole.add_argument("--json", action="store_true")
+    whole.set_defaults(run=_grade)
+
+    out = commands.add_parser("release", help="write notebooks/ from solutions/; changed notebooks are kept")
+    out.add_argument("sections", nargs="*")
+    out.add_argument("--reset", action="store_true", help="move a changed notebook to a dated copy, then write a fresh one")
+    out.add_argument("--check", action="store_true", help="only say which released notebooks are stale")
+    out.set_defaults(run=_release)
+
+    text = commands.add_parser("to-script", help="print a section's source notebook as text")
+    text.add_argument("section")
+    text.set_defaults(run=_to_script)
+
+    book = commands.add_parser("from-script", help="write a section's source notebook from its text on standard input")
+    book.add_argument("section")
+    book.set_defaults(run=_from_script)
+    return parser
+
+
+def _try(args: argparse.Namespace) -> int:
+    score = grading.try_answer(args.exercise, args.file.read_text(encoding="utf-8"))
+    if args.json:
+        print(json.dumps(score.as_dict()))
+    else:
+        _table([score])
+    return 0
+
+
+def _grade(args: argparse.Namespace) -> int:
+    slug = course.section(args.section).slug
+    path = args.notebook or notebooks.NOTEBOOKS / slug / f"{slug}.ipynb"
+    scores = grading.grade_notebook(path, slug)
+    if args.json:
+        print(json.dumps([s.as_dict() for s in scores]))
+    else:
+        _table(scores)
+        print("Written questions are graded by a person and are not counted here.")
+    return 0
+
+
+def _release(args: argparse.Namespace) -> int:
+    slugs = [course.section(s).slug for s in args.sections] or releasing.sections()
+    if args.check:
+        old = [slug for slug in slugs if releasing.stale(slug)]
+        print(f"stale: {', '.join(old)}; run make release" if old else f"{len(slugs)} released notebooks are up to date")
+        return 1 if old else 0
+    kept = releasing.release(slugs, args.reset)
+    for slug in kept:
+        print(f"kept notebooks/{slug}: it was changed since its release. "
+              f"`make reset NB={slug}` keeps a dated copy of it and writes a fresh one.")
+    print(f"released: {', '.join(s for s in slugs if s not in kept) or 'nothing'}")
+    return 1 if kept else 0
+
+
+def _to_script(args: argparse.Namespace) -> int:
+    sys.stdout.write(authoring.to_script(notebooks.read(notebooks.source_path(args.section))))
+    return 0
+
+
+def _from_script(args: argparse.Namespace) -> int:
+    slug = course.section(args.section).slug
+    path = notebooks.SOLUTIONS / slug / f"{slug}.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(authoring.from_script(sys.stdin.read()), path)
+    print(f"wrote {path.relative_to(notebooks.ROOT)}")
+    return 0
+
+
+def _table(scores: list[grading.Score]) -> None:
+    table = Table("exercise", "points", "what the tests say")
+    for s in scores:
+        table.add_row(s.exercise, f"{s.score:g} of {s.max_score:g}", "\n".join(s.messages) or "✓ all tests pass")
+    table.add_section()
+    table.add_row("sum", f"{sum(s.score for s in scores):g} of {sum(s.max_score for s in scores):g}", "")
+    Console(markup=False).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

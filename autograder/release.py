@@ -1,0 +1,78 @@
+"""`make release`: writes notebooks/ from solutions/ with nbgrader, and never over work that a learner has done.
+
+What was released is remembered by digest in notebooks/.release.json. A notebook whose bytes are no longer those has been
+opened and changed by somebody: it is kept as it is and named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from autograder.notebooks import NOTEBOOKS, ROOT, SOLUTIONS
+
+RECORD = NOTEBOOKS / ".release.json"
+
+
+def sections() -> list[str]:
+    """Slugs of the sections that have a source notebook."""
+    return sorted(p.parent.name for p in SOLUTIONS.glob("*/*.ipynb") if p.stem == p.parent.name)
+
+
+def generate(slug: str, folder: Path) -> Path:
+    """Let nbgrader write a section's release version below `folder`; returns the notebook.
+
+    The classroom's gradebook is not touched: an instructor's own `nbgrader generate_assignment` fills it.
+    """
+    command = [sys.executable, "-m", "nbgrader", "generate_assignment", slug, "--force",
+               f"--CourseDirectory.release_directory={folder}", f"--CourseDirectory.db_url=sqlite:///{folder}/release.db"]
+    done = subprocess.run(command, cwd=ROOT / "autograder", capture_output=True, text=True, check=False,
+                          env=os.environ | {"PYTHONWARNINGS": "ignore"})
+    path = folder / slug / f"{slug}.ipynb"
+    if done.returncode or not path.exists():
+        raise RuntimeError(f"nbgrader could not release {slug}:\n{done.stderr[-3000:]}")
+    return path
+
+
+def stale(slug: str) -> bool:
+    """Whether notebooks/ differs from what solutions/ gives now."""
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = generate(slug, Path(folder)).read_bytes()
+    released = NOTEBOOKS / slug / f"{slug}.ipynb"
+    return not released.exists() or released.read_bytes() != fresh
+
+
+def release(slugs: list[str], reset: bool = False) -> list[str]:
+    """Write the learner's version of each section; returns the sections that were kept because somebody changed them.
+
+    With `reset` a changed notebook is moved to a dated copy beside it first, so nothing is lost.
+    """
+    record: dict[str, str] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    kept = []
+    for slug in slugs:
+        target = NOTEBOOKS / slug / f"{slug}.ipynb"
+        with tempfile.TemporaryDirectory() as folder:
+            fresh = generate(slug, Path(folder))
+            if target.exists() and _digest(target) not in (record.get(slug), _digest(fresh)):
+                if not reset:
+                    kept.append(slug)
+                    continue
+                target.rename(target.with_name(f"{slug}.yours-{datetime.now():%Y%m%d-%H%M%S}.ipynb"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_suffix(".tmp")
+            shutil.copyfile(fresh, temporary)
+            os.replace(temporary, target)
+        record[slug] = _digest(target)
+        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+    return kept
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
