@@ -1,0 +1,181 @@
+"""Attention: stable softmax, masks, scaled dot product, and several heads side by side.
+
+Axes, everywhere in this file: (batch, heads, tokens, head_dim). Masks follow torch's scaled_dot_product_attention:
+boolean, True where a query may look at a key, or float, added to the scores (0 allowed, -inf forbidden).
+
+Source: Vaswani et al. 2017, "Attention Is All You Need" (arXiv:1706.03762), section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def softmax(scores: Tensor, dim: int = -1) -> Tensor:
+    """Exponentials divided by their sum, computed without overflow.
+
+    Parameters
+    ----------
+    scores : Tensor, any shape, floating point
+        -inf stands for "impossible".
+    dim : int
+        Axis that sums to 1 in the result.
+
+    Returns
+    -------
+    Tensor, same shape and dtype
+        Where every score along ``dim`` is -inf there is no distribution: zeros, not NaN.
+    """
+    highest = scores.amax(dim, keepdim=True)
+    # The shift cancels in the quotient; it keeps exp() from overflowing. A row of -inf only must not give inf - inf.
+    exponentials = torch.exp(scores - highest.masked_fill(highest == -math.inf, 0.0))
+    total = exponentials.sum(dim, keepdim=True)
+    return exponentials / total.masked_fill(total == 0.0, 1.0)
+
+
+def padding_mask(attention_mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Additive mask that hides padding from every query.
+
+    Parameters
+    ----------
+    attention_mask : Tensor (batch, tokens), bool or integer
+        1 for a token, 0 for padding, as tokenizers return it.
+    dtype : torch.dtype
+        Of the scores that the mask will be added to.
+
+    Returns
+    -------
+    Tensor (batch, 1, 1, tokens)
+        0 at tokens, -inf at padding; broadcasts over heads and queries.
+
+    Raises
+    ------
+    ValueError
+        Not two axes.
+    """
+    if attention_mask.ndim != 2:
+        raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}; expected (batch, tokens)")
+    hidden = attention_mask[:, None, None, :] == 0
+    return torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill(hidden, -math.inf)
+
+
+def causal_mask(
+    queries: int, keys: int | None = None, dtype: torch.dtype = torch.float32, device: torch.device | None = None
+) -> Tensor:
+    """Additive mask that hides the future.
+
+    Parameters
+    ----------
+    queries, keys : int
+        Number of query and key positions; ``keys`` defaults to ``queries``. With more keys than queries the queries
+        are the *last* positions (aligned bottom-right, as a key-value cache needs it; torch's ``is_causal`` aligns
+        top-left).
+    dtype, device
+        Of the result.
+
+    Returns
+    -------
+    Tensor (queries, keys)
+        0 where the key is not later than the query, -inf where it is.
+
+    Raises
+    ------
+    ValueError
+        Fewer keys than queries, or a negative number.
+    """
+    keys = queries if keys is None else keys
+    if not 0 <= queries <= keys:
+        raise ValueError(f"queries={queries}, keys={keys}: need 0 <= queries <= keys, the queries are the last positions")
+    return torch.full((queries, keys), -math.inf, dtype=dtype, device=device).triu(keys - queries + 1)
+
+
+def scaled_dot_product_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, scale: float | None = None
+) -> Tensor:
+    """softmax(q kᵀ · scale + mask) v: each query's weighted mean of the values (equation 1 of the paper).
+
+    Parameters
+    ----------
+    q : Tensor (..., queries, head_dim)
+    k : Tensor (..., keys, head_dim)
+    v : Tensor (..., keys, value_dim)
+    mask : Tensor, optional
+        Broadcasts to (..., queries, keys); bool (True = may look) or float (added to the scores).
+    scale : float, optional
+        Default 1/√head_dim, which keeps the scores' variance near 1.
+
+    Returns
+    -------
+    Tensor (..., queries, value_dim)
+        A query that may look at no key gets zeros.
+
+    Raises
+    ------
+    ValueError
+        head_dim of q and k, or the number of keys and values, differ.
+    """
+    if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
+        raise ValueError(
+            f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}: q and k must share their last axis (head_dim), "
+            "k and v their last but one (keys)"
+        )
+    scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = (q * scale) @ k.mT  # (..., queries, keys)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    return softmax(scores) @ v
+
+
+def split_heads(x: Tensor, num_heads: int) -> Tensor:
+    """Cut the features into heads: (batch, tokens, num_heads * head_dim) to (batch, num_heads, tokens, head_dim)."""
+    batch, tokens, features = x.shape
+    if features % num_heads:
+        raise ValueError(f"{features} features cannot be cut into {num_heads} heads of equal width")
+    return x.view(batch, tokens, num_heads, features // num_heads).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """Put the heads side by side again: (batch, heads, tokens, head_dim) to (batch, tokens, heads * head_dim)."""
+    batch, heads, tokens, head_dim = x.shape
+    return x.transpose(1, 2).reshape(batch, tokens, heads * head_dim)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x Wᵀ + b, with the weight laid out as torch stores it.
+
+    weight : Tensor (out_features, in_features); bias : Tensor (out_features,), optional.
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features)."""
+        y = x @ self.weight.mT
+        return y if self.bias is None else y + self.bias
+
+
+@dataclass(frozen=True)
+class MultiHeadAttention:
+    """Self-attention with several heads: project, split, attend, merge, project back (section 3.2.2).
+
+    query, key, value, output : Linear (hidden_size to hidden_size); num_heads : int, divides hidden_size.
+    """
+
+    query: Linear
+    key: Linear
+    value: Linear
+    output: Linear
+    num_heads: int
+
+    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend within x (batch, tokens, hidden_size); mask broadcasts to (batch, heads, tokens, tokens)."""
+        q = split_heads(self.query(x), self.num_heads)
+        k = split_heads(self.key(x), self.num_heads)
+        v = split_heads(self.value(x), self.num_heads)
+        return self.output(merge_heads(scaled_dot_product_attention(q, k, v, mask)))
