@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 NB ?= 01-vectors
 export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: lab test grade release reset bench setup models help

@@ -87,4 +87,6 @@ def _score(exercise_id: str, points: float, answer: CellRun, visible: CellRun, h
     if not visible.ok or not hidden.ok:
         return Score(exercise_id, 0.0, points, tuple(dict.fromkeys(messages)))
     earned = points if hidden.value is None else min(points, max(0.0, hidden.value))
+    if earned < points:
+        messages.append(f"partly right: {earned:g} of {points:g} points")
     return Score(exercise_id, earned, points, tuple(messages))

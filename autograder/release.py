@@ -33,12 +33,14 @@ def generate(slug: str, folder: Path) -> Path:
     """
     command = [sys.executable, "-m", "nbgrader", "generate_assignment", slug, "--force",
                f"--CourseDirectory.release_directory={folder}", f"--CourseDirectory.db_url=sqlite:///{folder}/release.db"]
+    # nbgrader calls `alembic` by name: find the one beside this Python, also where the environment is not activated.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     done = subprocess.run(command, cwd=ROOT / "autograder", capture_output=True, text=True, check=False,
-                          env=os.environ | {"PYTHONWARNINGS": "ignore"})
-    path = folder / slug / f"{slug}.ipynb"
-    if done.returncode or not path.exists():
+                          env=os.environ | {"PATH": path})
+    released = folder / slug / f"{slug}.ipynb"
+    if done.returncode or not released.exists():
         raise RuntimeError(f"nbgrader could not release {slug}:\n{done.stderr[-3000:]}")
-    return path
+    return released
 
 
 def stale(slug: str) -> bool:

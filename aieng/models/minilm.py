@@ -51,6 +51,8 @@ class MiniLM:
         ------
         TypeError
             ``texts`` is one string, or holds something that is none.
+        ValueError
+            A text is no valid Unicode.
         """
         return [encoding.ids for encoding in self.tokenizer.encode_batch(_as_texts(texts))]
 
@@ -82,7 +84,7 @@ class MiniLM:
         TypeError
             ``texts`` is one string, or holds something that is none.
         ValueError
-            batch_size below 1.
+            batch_size below 1, or a text that is no valid Unicode.
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")
@@ -114,6 +116,10 @@ def _as_texts(texts: Sequence[str]) -> list[str]:
     for position, text in enumerate(texts):
         if not isinstance(text, str):
             raise TypeError(f"texts[{position}] is {type(text).__name__}, expected str")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(f"texts[{position}] is no valid Unicode (half a surrogate pair): {error}") from error
     return texts
 
 

@@ -135,7 +135,7 @@ def split_heads(x: Tensor, num_heads: int) -> Tensor:
     batch, tokens, features = x.shape
     if features % num_heads:
         raise ValueError(f"{features} features cannot be cut into {num_heads} heads of equal width")
-    return x.view(batch, tokens, num_heads, features // num_heads).transpose(1, 2)
+    return x.reshape(batch, tokens, num_heads, features // num_heads).transpose(1, 2)
 
 
 def merge_heads(x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def two_questions(monkeypatch):
 
 def test_check_quiz_says_why(two_questions):
     with capture_output() as shown:
-        assert check_quiz("01", "ba") == 1
+        assert check_quiz("01", lambda: "ba") == 1
     text = shown.outputs[0].data["text/plain"]
     assert "yes x" in text
     assert "no w" in text
@@ -68,8 +68,17 @@ def test_check_quiz_says_why(two_questions):
 
 @pytest.mark.parametrize("bad", ["b", "bbb", "b9", 3, None])
 def test_a_malformed_quiz_answer_says_what_to_write(two_questions, bad):
-    with pytest.raises((ValueError, TypeError), match="answers is"):
-        check_quiz("01", bad)
+    with pytest.raises((ValueError, TypeError), match="answers"):
+        check_quiz("01", lambda: bad)
+
+
+def test_an_untouched_quiz_is_left_open(two_questions):
+    def stub():
+        raise NotImplementedError
+
+    with capture_output() as shown:
+        assert check_quiz("01", stub) == 0
+    assert shown.outputs[0].data["text/plain"].count("not answered yet") == 2
 
 
 def test_the_quiz_box_gives_feedback_and_the_line_to_hand_in(two_questions):
