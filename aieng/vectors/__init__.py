@@ -1,0 +1,1 @@
+"""Vectors: distances, compression, indexes, a search engine and vector databases."""

@@ -1,0 +1,48 @@
+"""The benchmark harness; the timings themselves are never asserted."""
+
+import json
+import time
+
+import pytest
+
+from benchmarks import harness
+
+
+def test_compare_alternates_and_gives_a_ratio():
+    calls = []
+
+    def slow():
+        calls.append("theirs")
+        time.sleep(0.02)
+
+    def quick():
+        calls.append("ours")
+        time.sleep(0.002)
+
+    row = harness.compare("sleep", "sleep", quick, slow, work=10, unit="naps/s", target=2.0, repeats=4)
+    assert calls == ["ours", "theirs"] + 2 * ["theirs", "ours", "ours", "theirs"]
+    assert row.ratio == pytest.approx(row.ours / row.theirs) and row.ratio > 1
+
+
+def test_sizes_count_the_other_way():
+    assert harness.less_is_better("bytes", "peer", 50, 100, "bytes").ratio == 2
+    assert harness.more_is_better("recall", "peer", 0.9, 0.6, "share").ratio == pytest.approx(1.5)
+
+
+def test_reports():
+    rows = [harness.Row("a", "p", 1234.5, 2.0, "q/s", 617.25, 1.0), harness.Row("b", "p", 1.0, 2.0, "q/s", 0.5, 0.8)]
+    parsed = json.loads(harness.as_json(rows))
+    assert list(parsed[0]) == ["what", "peer", "ours", "theirs", "unit", "ratio", "target"]
+    table = harness.as_table(rows).splitlines()
+    assert "1,234" in table[1] and "0.80!" in table[2]
+
+
+def test_a_child_that_fails_is_reported(tmp_path, monkeypatch):
+    (tmp_path / "broken_bench.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="status 3"):
+        harness.with_threads("broken_bench", 1)
+    (tmp_path / "fine_bench.py").write_text(
+        "import json, os, sys\nrow = dict(what=sys.argv[-1], peer='p', ours=1, theirs=1, unit='u', ratio=1, target=None)\n"
+        "row['what'] += os.environ['OMP_NUM_THREADS']\nprint(json.dumps([row]))")
+    assert harness.with_threads("fine_bench", 2)[0].what == "22"
