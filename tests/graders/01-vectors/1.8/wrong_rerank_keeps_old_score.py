@@ -1,0 +1,75 @@
+import time
+from dataclasses import replace
+
+from aieng.vectors.search_engine import SearchResult
+
+
+class SearchEngine:
+    """Query text in, ranked rows out.
+
+    Parameters
+    ----------
+    embed : callable, list of n str -> (n, dim) float32
+    index : has search(queries (1, dim), k) -> (scores (1, k), ids (1, k)), best first; id -1 where it found fewer
+    store : has fetch(ids, filters) -> list of dict (id, title, text, category, price, extra) in the order of ids, without those that
+        do not meet the filters; and count() -> number of rows
+    rerank : None, or callable (query, list of SearchResult) -> one float each, larger is better
+
+    Attributes
+    ----------
+    timings : dict of seconds of the last search: "embed", "ann", "fetch", "rerank" (0.0 for a stage that did not run)
+    """
+
+    def __init__(self, embed, index, store, rerank=None):
+        self.embed, self.index, self.store, self.rerank = embed, index, store, rerank
+        self.timings = dict.fromkeys(("embed", "ann", "fetch", "rerank"), 0.0)
+
+    def search(self, query, k=5, filters=None, candidates=50):
+        """The k best rows for a query, as a list of SearchResult.
+
+        Parameters
+        ----------
+        query : str, not empty
+        k : int >= 1; fewer results come back only where fewer rows meet the filters
+        filters : None or dict such as {"category": "food", "price": {"lte": 30}}
+        candidates : ids to ask the index for at first (at least k). While fewer than k rows survive the filters, ask for twice as many,
+            until the index was asked for all `store.count()` of them. All survivors go to the reranker; the cut to k comes last.
+
+        Returns
+        -------
+        results : list of SearchResult(id, score, title, text, category, price, extra), best first; score is the reranker's where
+            there is one, otherwise the index's
+
+        Raises
+        ------
+        ValueError: an empty query, k < 1.
+        """
+        if not query.strip():
+            raise ValueError("the query is empty; give a text with at least one word")
+        if k < 1:
+            raise ValueError(f"k is {k}; ask for at least one result")
+        self.timings = dict.fromkeys(self.timings, 0.0)
+        started = time.perf_counter()
+        vector = self.embed([query])
+        self.timings["embed"] = time.perf_counter() - started
+
+        asked, total = max(k, candidates), self.store.count()
+        while True:
+            started = time.perf_counter()
+            scores, ids = self.index.search(vector, asked)
+            score_of = {int(i): float(s) for i, s in zip(ids[0], scores[0]) if i >= 0}
+            fetching = time.perf_counter()
+            rows = self.store.fetch(list(score_of), filters)
+            self.timings["ann"] += fetching - started
+            self.timings["fetch"] += time.perf_counter() - fetching
+            if len(rows) >= k or asked >= total:
+                break
+            asked = min(2 * asked, total)
+        results = [SearchResult(score=score_of[row["id"]], **row) for row in rows]
+
+        if self.rerank is not None and results:
+            started = time.perf_counter()
+            new = self.rerank(query, results)
+            results = [r for _, r in sorted(zip(new, results), key=lambda pair: pair[0], reverse=True)]
+            self.timings["rerank"] = time.perf_counter() - started
+        return results[:k]
