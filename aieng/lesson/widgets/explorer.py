@@ -7,11 +7,53 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
+import traitlets
 
-from aieng.figures.theme import STYLE, alt_text, title_text
+from aieng.figures.theme import STYLE, alt_text
+
+
+class _Assist(anywidget.AnyWidget):
+    """Does in the browser what the widgets leave out: the figures' width, and names for screen readers.
+
+    A figure widget on its own stays 700 pixels wide; a slider's handle and the buttons of a player have no name.
+    """
+
+    figures = traitlets.Int().tag(sync=True)
+    _esm = """
+    export default { render({ model, el }) {
+      const announce = () => window.dispatchEvent(new Event("resize"));
+      const name = (box) => {
+        for (const handle of box.querySelectorAll('[role="slider"]')) {
+          const row = handle.closest(".widget-inline-hbox"), label = row?.querySelector("label");
+          if (!label) continue;
+          handle.setAttribute("aria-label", label.textContent);
+          row.querySelector(".widget-readout")?.setAttribute("aria-label", `${label.textContent} number`);
+        }
+        for (const player of box.querySelectorAll(".widget-play"))
+          [...player.querySelectorAll("button")].forEach((button, i) => {
+            button.setAttribute("aria-label", ["Play or pause", "Stop", "Repeat"][i]);
+            button.title = button.getAttribute("aria-label");
+          });
+      };
+      let width = 0;
+      const watch = new ResizeObserver(() => {
+        if (el.clientWidth !== width) { width = el.clientWidth; announce(); }
+      });
+      watch.observe(el);
+      // The figures load on their own time: measure once more when all of them are drawn.
+      let tries = 0;
+      const timer = setInterval(() => {
+        const box = el.closest(".aieng-explorer");
+        const drawn = box?.querySelectorAll(".js-plotly-plot .svg-container").length ?? 0;
+        if (drawn >= model.get("figures") || ++tries > 150) { clearInterval(timer); announce(); if (box) name(box); }
+      }, 100);
+      return () => { watch.disconnect(); clearInterval(timer); };
+    } };
+    """
 
 
 class Explorer(widgets.VBox):
@@ -25,7 +67,8 @@ class Explorer(widgets.VBox):
         self.status = widgets.HTML()
         self._name = name
         row = widgets.HBox(list(controls), layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
-        super().__init__([widgets.HTML(STYLE), row, *self.figures, self.status])
+        super().__init__([widgets.HTML(STYLE), row, _Assist(figures=len(self.figures)), *self.figures, self.status])
+        self.add_class("aieng-explorer")
         self.say(alt_text(self.figures[0]))
 
     def say(self, text: str, html: str = "") -> None:
@@ -45,18 +88,25 @@ class Explorer(widgets.VBox):
         return bundle | {"text/plain": self.plain()}
 
 
-def redraw(live: go.FigureWidget, figure: go.Figure) -> None:
-    """Make `live` show `figure`, which has the same traces in the same order, sending only what differs."""
-    with live.batch_update():
-        for old, new in zip(live.data, figure.data, strict=True):
+def live(figure: go.Figure) -> go.FigureWidget:
+    """The figure as a widget that fills its cell's width (plotly's own default is 700 pixels)."""
+    widget = go.FigureWidget(figure)
+    widget._config = {"responsive": True, "displaylogo": False}
+    return widget
+
+
+def redraw(shown: go.FigureWidget, figure: go.Figure) -> None:
+    """Make `shown` show `figure`, which has the same traces in the same order, sending only what differs."""
+    with shown.batch_update():
+        for old, new in zip(shown.data, figure.data, strict=True):
             before, after = old.to_plotly_json(), new.to_plotly_json()
             changes = {key: after.get(key) for key in before.keys() | after.keys()
                        if key not in ("type", "uid") and not _same(before.get(key), after.get(key))}
             if changes:
                 old.update(changes, overwrite=True)
-        live.layout.title.text = figure.layout.title.text
-        live.layout.meta = figure.layout.meta
-        for mine, fresh in zip(live.layout.annotations, figure.layout.annotations, strict=True):
+        shown.layout.title.text = figure.layout.title.text
+        shown.layout.meta = figure.layout.meta
+        for mine, fresh in zip(shown.layout.annotations, figure.layout.annotations, strict=True):
             if mine.text != fresh.text:
                 mine.text = fresh.text
 
@@ -66,7 +116,8 @@ def _same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         left, right = np.asarray(a, dtype=object), np.asarray(b, dtype=object)
-        return left.shape == right.shape and bool((left == right).all())
+        # A NaN, the gap in a line, equals itself here.
+        return left.shape == right.shape and bool(((left == right) | ((left != left) & (right != right))).all())
     return bool(a == b)
 
 
@@ -88,8 +139,3 @@ def slider(description: str, value: int | float, low: int | float, high: int | f
     look = {"style": {"description_width": "initial"}, "layout": widgets.Layout(width="min(420px, 100%)"), "tooltip": tooltip,
             "description": description, "value": value, "min": low, "max": high}
     return widgets.IntSlider(**look) if step is None else widgets.FloatSlider(**look, step=step, readout_format=".2f")
-
-
-def title_of(figure: go.Figure) -> str:
-    """The figure's title, as the name of the explorer around it."""
-    return title_text(figure)

@@ -11,14 +11,13 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
 from aieng.data.projection import Projection, explained_share
 from aieng.figures import vectors as draw
 from aieng.figures.theme import CourseFigure, alt_text, describe
 from aieng.lesson.environment import interactive_allowed
-from aieng.lesson.widgets.explorer import Explorer, guarded, redraw, slider
+from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 
 
 def corpus_explorer(
@@ -57,17 +56,18 @@ def corpus_explorer(
     still = draw.corpus_map(xy, titles, texts, categories, ids.tolist(), star, radius, query_text=query)
     if not interactive_allowed():
         return still
-    figure = go.FigureWidget(still)
+    figure = live(still)
     box = widgets.Text(value=query, description="Your query:", continuous_update=False, placeholder="type a sentence, then Enter",
                        tooltip="Sentence to search for; Enter starts the search", style={"description_width": "initial"},
                        layout=widgets.Layout(width="min(480px, 100%)"))
     button = widgets.Button(description="Search", icon="search", tooltip="Search for the sentence", button_style="primary")
-    count = slider("k, how many:", k, 1, min(50, len(titles)), tooltip="How many nearest passages to show")
+    count = slider("k, how many:", k, 1, min(max(50, k), len(titles)), tooltip="How many nearest passages to show")
     explorer = Explorer([box, button, count], [figure], "Corpus map with a query box")
 
     def tell(sentence: str, scores: np.ndarray, ids: np.ndarray) -> None:
-        heading = (f"The {len(ids)} passages nearest to “{sentence}”, by cosine similarity. The circle reaches the farthest of them on "
-                   f"this map; other marks inside it are near on the plane only, which keeps {kept:.0%} of the vectors' variance.")
+        heading = (f"The {len(ids)} passages nearest to “{sentence}”, by cosine similarity. The circle reaches the farthest "
+                   "of them on this map. Other marks inside it look as near, but are less similar: the plane keeps only "
+                   f"{kept:.0%} of the vectors' variance.")
         items = "".join(f"<li><b>{escape(titles[i])}</b> ({escape(categories[i])}, cosine {score:.3f})<br>"
                         f"{escape(_short(texts[i].removeprefix(f'{titles[i]}: ')))}</li>" for i, score in zip(ids, scores))
         listed = "; ".join(f"{rank}. {titles[i]} ({score:.3f})" for rank, (i, score) in enumerate(zip(ids, scores), 1))
@@ -104,7 +104,11 @@ def codebook_explorer(quantizers_by_M: Mapping[int, Any], vectors: ArrayLike) ->
     if not quantizers_by_M:
         raise ValueError("quantizers_by_M is empty; give at least one trained quantizer, {M: quantizer}")
     data = np.asarray(vectors, dtype=np.float32)
+    if data.ndim != 2 or not len(data):
+        raise ValueError(f"vectors has shape {data.shape}; expected (n, dim) with at least one row to choose")
     choices = sorted(quantizers_by_M)
+    # As many panels for each quantizer, so that the same figure can show any of them.
+    panels = min([12, *(np.asarray(q.codebooks).shape[1] for q in quantizers_by_M.values())])
 
     def pictures(m: int, row: int, subspace: int) -> tuple[CourseFigure, CourseFigure]:
         quantizer = quantizers_by_M[m]
@@ -112,13 +116,14 @@ def codebook_explorer(quantizers_by_M: Mapping[int, Any], vectors: ArrayLike) ->
         book = np.asarray(quantizer.codebooks)[subspace]
         width = book.shape[1]
         piece = data[row, subspace * width : (subspace + 1) * width]
-        grid = draw.codebook_grid(book, subvector=piece, chosen=int(codes[0, subspace]), subspace=subspace)
+        grid = draw.codebook_grid(book, subvector=piece, chosen=int(codes[0, subspace]), subspace=subspace,
+                                  limit=panels)
         return draw.reconstruction(data[row], {m: np.asarray(quantizer.decode(codes))[0]}), grid
 
     upper, lower = pictures(choices[0], 0, 0)
     if not interactive_allowed():
         return upper
-    figures = [go.FigureWidget(upper), go.FigureWidget(lower)]
+    figures = [live(upper), live(lower)]
     pick = widgets.SelectionSlider(options=choices, value=choices[0], description="M, pieces per vector:",
                                    tooltip="Number of sub-vectors, which is the number of bytes per vector",
                                    style={"description_width": "initial"}, layout=widgets.Layout(width="min(420px, 100%)"))
@@ -130,8 +135,8 @@ def codebook_explorer(quantizers_by_M: Mapping[int, Any], vectors: ArrayLike) ->
         # The last subspace of the old M may not exist for the new one.
         subspace.max = pick.value - 1
         fresh = pictures(pick.value, row.value, subspace.value)
-        for live, figure in zip(figures, fresh):
-            redraw(live, figure)
+        for shown, picture in zip(figures, fresh):
+            redraw(shown, picture)
         explorer.say(" ".join(alt_text(figure) for figure in fresh))
 
     handler = guarded(explorer, update)
@@ -158,6 +163,11 @@ def ivf_explorer(
     nprobe, query : what to begin with; the query is by default the middle of the points
     """
     data, centres = np.asarray(points, dtype=np.float32), np.asarray(centroids, dtype=np.float32)
+    for name, array in (("points", data), ("centroids", centres)):
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+            raise ValueError(f"{name} has shape {array.shape}; this picture is two-dimensional and needs (n, 2) with at least one row")
+    if not 1 <= nprobe <= len(centres):
+        raise ValueError(f"nprobe is {nprobe}; with {len(centres)} centroids allowed are 1 to {len(centres)}")
     lists = np.asarray(assign(data, centres)).astype(int)
     low, high = data.min(axis=0), data.max(axis=0)
     start = data.mean(axis=0) if query is None else np.asarray(query, dtype=float)
@@ -173,7 +183,7 @@ def ivf_explorer(
     still = picture(nprobe, float(start[0]), float(start[1]))
     if not interactive_allowed():
         return still
-    figure = go.FigureWidget(still)
+    figure = live(still)
     # The axes stay where they are while the query moves inside the points' range.
     probes = slider("nprobe, cells to look into:", nprobe, 1, len(centres), tooltip="How many of the nearest cells to search")
     across, up = (
@@ -223,10 +233,10 @@ def hnsw_player(
     still = picture(0)
     if not interactive_allowed():
         return still
-    figure = go.FigureWidget(still)
-    play = widgets.Play(min=0, max=len(walk) - 1, value=0, interval=interval, show_repeat=False,
+    figure = live(still)
+    play = widgets.Play(min=1, max=len(walk), value=1, interval=interval, show_repeat=False,
                         tooltip="Play, pause or stop the walk")
-    step = slider("hop:", 0, 0, len(walk) - 1, tooltip="Which hop of the search to show; arrow keys step")
+    step = slider("hop:", 1, 1, len(walk), tooltip="Which hop of the search to show; arrow keys step")
     back = widgets.Button(description="Step back", icon="step-backward", tooltip="One hop back")
     forth = widgets.Button(description="Step on", icon="step-forward", tooltip="One hop forward")
     # Linked in the browser, so that the kernel hears of each hop once.
@@ -235,13 +245,13 @@ def hnsw_player(
     explorer.link = link
 
     def update() -> None:
-        fresh = picture(step.value)
+        fresh = picture(step.value - 1)
         redraw(figure, fresh)
         explorer.say(alt_text(fresh))
 
     step.observe(guarded(explorer, update), "value")
-    back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 0)))
-    forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, len(walk) - 1)))
+    back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 1)))
+    forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, len(walk))))
     return explorer
 
 

@@ -1,0 +1,42 @@
+# torch: matrix product and topk, normalize for cosine.
+def knn(queries, database, k, metric="l2"):
+    """Exact k nearest neighbours of each query.
+
+    Parameters
+    ----------
+    queries : (n_queries, dim) floats, float32 or float64, n_queries >= 1
+    database : (n, dim) floats
+    k : int, 1 <= k <= n
+    metric : "l2" (squared distance), "ip" (inner product) or "cosine" (0 for a zero vector)
+
+    Returns
+    -------
+    scores : (n_queries, k) float32, best first (smallest distance, or largest similarity). A squared distance may be off by float32
+        rounding, 1e-5 of ‖q‖² + ‖x‖², and is never negative.
+    ids : (n_queries, k) int64, rows of `database`, each at most once per query; equal scores in any order
+
+    Raises
+    ------
+    ValueError: k out of range, dimensions differ, unknown metric.
+
+    Memory: arrays of (n_queries, n) and copies of the inputs are fine, (n_queries, n, dim) is not.
+    """
+    queries, database = np.asarray(queries, dtype=np.float32), np.asarray(database, dtype=np.float32)
+    if metric not in ("l2", "ip", "cosine"):
+        raise ValueError(f"metric is {metric!r}; choose l2, ip or cosine")
+    if queries.shape[1] != database.shape[1]:
+        raise ValueError(f"queries have {queries.shape[1]} dimensions, database rows {database.shape[1]}")
+    if not 1 <= k <= len(database):
+        raise ValueError(f"k = {k} of {len(database)} rows; choose 1 to {len(database)}")
+
+    q, x = (torch.from_numpy(np.ascontiguousarray(v)) for v in (queries, database))
+    if metric == "l2":
+        mean = x.mean(0)
+        q, x = q - mean, x - mean
+        table = torch.addmm((q * q).sum(1)[:, None] + (x * x).sum(1), q, x.T, alpha=-2).clamp_min(0)
+        scores, ids = table.topk(k, dim=1, largest=False)
+    else:
+        if metric == "cosine":
+            q, x = torch.nn.functional.normalize(q, dim=1), torch.nn.functional.normalize(x, dim=1)
+        scores, ids = (q @ x.T).topk(k, dim=1)
+    return scores.numpy(), ids.numpy()

@@ -1,0 +1,47 @@
+# Forgets to undo the minus.
+def knn(queries, database, k, metric="l2"):
+    """Exact k nearest neighbours of each query.
+
+    Parameters
+    ----------
+    queries : (n_queries, dim) floats, float32 or float64, n_queries >= 1
+    database : (n, dim) floats
+    k : int, 1 <= k <= n
+    metric : "l2" (squared distance), "ip" (inner product) or "cosine" (0 for a zero vector)
+
+    Returns
+    -------
+    scores : (n_queries, k) float32, best first (smallest distance, or largest similarity). A squared distance may be off by float32
+        rounding, 1e-5 of ‖q‖² + ‖x‖², and is never negative.
+    ids : (n_queries, k) int64, rows of `database`, each at most once per query; equal scores in any order
+
+    Raises
+    ------
+    ValueError: k out of range, dimensions differ, unknown metric.
+
+    Memory: arrays of (n_queries, n) and copies of the inputs are fine, (n_queries, n, dim) is not.
+    """
+    queries, database = np.asarray(queries, dtype=np.float32), np.asarray(database, dtype=np.float32)
+    if metric not in ("l2", "ip", "cosine"):
+        raise ValueError(f"metric is {metric!r}; choose l2, ip or cosine")
+    if queries.shape[1] != database.shape[1]:
+        raise ValueError(f"queries have {queries.shape[1]} dimensions, database rows {database.shape[1]}")
+    if not 1 <= k <= len(database):
+        raise ValueError(f"k = {k} of {len(database)} rows; choose 1 to {len(database)}")
+
+    if metric == "l2":
+        centre = database.mean(axis=0)  # moves both sides alike: same distances, smaller numbers, less rounding
+        queries, database = queries - centre, database - centre
+        cost = (queries**2).sum(axis=1)[:, None] - 2 * (queries @ database.T) + (database**2).sum(axis=1)
+        cost = np.maximum(cost, 0)
+    else:
+        if metric == "cosine":
+            lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, database)]
+            queries, database = (x / np.where(size > 0, size, 1) for x, size in zip((queries, database), lengths))
+        cost = -(queries @ database.T)  # the smallest is the best in every metric
+
+    nearest = np.argpartition(cost, k - 1, axis=1)[:, :k]
+    order = np.argsort(np.take_along_axis(cost, nearest, axis=1), axis=1)
+    ids = np.take_along_axis(nearest, order, axis=1)
+    scores = np.take_along_axis(cost, ids, axis=1)
+    return scores, ids.astype(np.int64)

@@ -1,0 +1,25 @@
+# As it was handed out.
+def knn(queries, database, k, metric="l2"):
+    """Exact k nearest neighbours of each query.
+
+    Parameters
+    ----------
+    queries : (n_queries, dim) floats, float32 or float64, n_queries >= 1
+    database : (n, dim) floats
+    k : int, 1 <= k <= n
+    metric : "l2" (squared distance), "ip" (inner product) or "cosine" (0 for a zero vector)
+
+    Returns
+    -------
+    scores : (n_queries, k) float32, best first (smallest distance, or largest similarity). A squared distance may be off by float32
+        rounding, 1e-5 of ‖q‖² + ‖x‖², and is never negative.
+    ids : (n_queries, k) int64, rows of `database`, each at most once per query; equal scores in any order
+
+    Raises
+    ------
+    ValueError: k out of range, dimensions differ, unknown metric.
+
+    Memory: arrays of (n_queries, n) and copies of the inputs are fine, (n_queries, n, dim) is not.
+    """
+    # YOUR CODE HERE
+    raise NotImplementedError()
