@@ -40,7 +40,7 @@ lab: setup
 test: $(VENV)/test models
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 grade: $(VENV)/lab
 	@$(PY) -m autograder grade $(NB)

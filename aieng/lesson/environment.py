@@ -16,3 +16,14 @@ def grading() -> bool:
 def interactive_allowed() -> bool:
     """Whether live widgets make sense: not while grading, where nobody looks and a widget's messages can stall the kernel."""
     return not grading()
+
+
+def quick() -> bool:
+    """Whether experiments should take their small sizes (``AIENG_PACE=quick``), as tests do to see that every cell runs.
+
+    The numbers of a quick run are real but rough; the claims ledger is made at full pace.
+    """
+    pace = os.environ.get("AIENG_PACE", "full")
+    if pace not in ("quick", "full"):
+        raise ValueError(f"AIENG_PACE is {pace!r}; set it to quick or full, or leave it unset (full)")
+    return pace == "quick"

@@ -1,0 +1,78 @@
+"""The project's own rules: who imports whom, one set of versions, and a README whose commands exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNELS = {"vectors", "text", "transformer", "quantization"}
+
+# Which packages of aieng each may import besides itself.
+MAY_IMPORT = {
+    **{kernel: set() for kernel in KERNELS},
+    "generation": KERNELS, "training": KERNELS,
+    "models": KERNELS | {"generation", "training"},
+    "data": {"models"},
+    "reasoning": KERNELS | {"generation", "training", "models", "data"},
+    "agents": KERNELS | {"generation", "training", "models", "data", "reasoning"},
+    "figures": set(),
+}
+PRESENTATION = {"ipywidgets", "plotly", "nbgrader", "IPython", "anywidget"}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+FILES = [p for p in sorted((ROOT / "aieng").rglob("*.py")) if p.parent != ROOT / "aieng"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_follow_the_architecture(path):
+    package = path.relative_to(ROOT / "aieng").parts[0]
+    if package == "lesson":
+        assert not any(m.split(".")[0] == "autograder" for m in imports(path))
+        return
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "aieng" and len(parts) > 1:
+            assert parts[1] == package or parts[1] in MAY_IMPORT[package], f"{package} must not import {module}"
+        if package != "figures":
+            assert parts[0] not in PRESENTATION, f"{package} must not import {module}"
+    if package in KERNELS and "databases" not in str(path):
+        third_party = {m.split(".")[0] for m in imports(path)} & {"faiss", "sklearn", "scipy", "pandas", "requests", "hnswlib"}
+        assert not third_party, f"a kernel is our own: {third_party}"
+
+
+def test_environment_yml_has_the_versions_of_pyproject():
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    listed = re.findall(r"^      - (\S+==\S+)$", (ROOT / "environment.yml").read_text(), re.M)
+    assert listed == wanted
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", w) for w in wanted)
+
+
+def test_constraints_agree_with_the_pins():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    fixed = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    for pin in [*project["dependencies"], *project["optional-dependencies"]["test"], *project["optional-dependencies"]["cloud"]]:
+        name, version = pin.lower().split("==")
+        assert fixed[name] == version
+
+
+def test_readmes_commands_are_targets_of_the_makefile():
+    makefile = (ROOT / "Makefile").read_text()
+    for document in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"`?make ([a-z]+)", (ROOT / document).read_text()):
+            assert re.search(rf"^{target}:", makefile, re.M), f"{document} names make {target}"
