@@ -121,11 +121,11 @@ class HNSW:
         self._not_empty()
         distances = np.full((len(queries), k), np.inf, np.float32)
         nodes = np.full((len(queries), k), -1, np.int64)
-        evaluations = []
+        ef, evaluations = min(max(k, ef_search), self.ntotal), []
 
         def walk(start: int, stop: int) -> None:
-            work = kernel.scratch(self.ntotal, max(k, ef_search), self.M)
-            kernel.search(self._graph, queries[start:stop], self.entry_point, self.max_level, max(k, ef_search),
+            work = kernel.scratch(self.ntotal, ef, self.M)
+            kernel.search(self._graph, queries[start:stop], self.entry_point, self.max_level, ef,
                           distances[start:stop], nodes[start:stop], work)
             evaluations.append(int(work.evaluations[0]))
 
@@ -146,8 +146,8 @@ class HNSW:
     def trace(self, query: Any, k: int, ef_search: int = 50) -> list[Hop]:
         """The hops of a search for one query (dim,): every node whose neighbours were looked at, layer by layer from the top."""
         vector = self._prepared(np.asarray(query)[None], "query")[0]
-        ef_search = max(as_positive_int(k, "k"), as_positive_int(ef_search, "ef_search"))
         self._not_empty()
+        ef_search = min(max(as_positive_int(k, "k"), as_positive_int(ef_search, "ef_search")), self.ntotal)
         work, path = kernel.scratch(self.ntotal, ef_search, self.M), np.empty(self.ntotal, np.int32)
         hops, entry = [], self.entry_point
         for level in range(self.max_level, -1, -1):
