@@ -1,0 +1,1 @@
+"""Training: the loop, the losses of language modelling and instruction tuning, and learning from preferences."""
