@@ -1,0 +1,115 @@
+"""Attention of one new token per sequence over keys and values that lie in blocks, wherever those are.
+
+Source: Kwon et al. 2023 (arXiv:2309.06180), section 4.1 and equation 4; the running softmax over blocks is FlashAttention's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aieng.transformer.attention import scaled_dot_product_attention
+from aieng.transformer.paged_cache import gather
+
+
+def paged_attention(q: Tensor, key_cache: Tensor, value_cache: Tensor, block_tables: Tensor, context_lens: Tensor) -> Tensor:
+    """Each sequence's newest query over all of its cached tokens (a decode step).
+
+    Parameters
+    ----------
+    q : Tensor (batch, num_heads, head_dim)
+    key_cache, value_cache : Tensor (num_blocks, num_key_value_heads, block_size, head_dim)
+        The pool. num_heads is a multiple of num_key_value_heads; query head h reads key-value head
+        h // (num_heads // num_key_value_heads).
+    block_tables : Tensor (batch, max_blocks) int64
+        Row i: the blocks of sequence i in order. What stands after the blocks that its length needs (often -1) is not read.
+    context_lens : Tensor (batch,) int64
+        Tokens of each sequence, the newest included. 0 gives zeros.
+
+    Returns
+    -------
+    Tensor (batch, num_heads, head_dim)
+        Scaled by 1/√head_dim. Slots beyond a sequence's length are never read: they may hold anything, NaN included.
+
+    Raises
+    ------
+    ValueError
+        Heads that do not divide, a table too short for its length, or a block number outside the pool.
+    """
+    num_blocks, num_key_value_heads, block_size, _ = key_cache.shape
+    if q.shape[1] % num_key_value_heads:
+        raise ValueError(f"{q.shape[1]} query heads cannot share {num_key_value_heads} key-value heads evenly")
+    tables, lengths = block_tables.cpu().numpy(), context_lens.cpu().numpy()
+    needed = -(-lengths // block_size)
+    if len(needed) and needed.max() > tables.shape[1]:
+        raise ValueError(f"a sequence of {lengths.max()} tokens needs {needed.max()} blocks of {block_size}; its row of block_tables "
+                         f"has {tables.shape[1]}")
+    used = tables[np.arange(tables.shape[1]) < needed[:, None]]
+    if used.size and not 0 <= used.min() <= used.max() < num_blocks:
+        raise ValueError(f"block_tables names blocks {used.min()} to {used.max()}; the pool has 0 to {num_blocks - 1}")
+    if q.device.type == "cpu" and {q.dtype, key_cache.dtype, value_cache.dtype} == {torch.float32}:
+        output = np.zeros(tuple(q.shape), dtype=np.float32)
+        _decode(q.detach().contiguous().numpy(), key_cache.numpy(), value_cache.numpy(), tables, lengths, output)
+        return torch.from_numpy(output)
+    return _gathered(q, key_cache, value_cache, block_tables, lengths, needed)
+
+
+@numba.njit(cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"}, nogil=True)
+def _decode(
+    q: NDArray[np.float32], keys: NDArray[np.float32], values: NDArray[np.float32], tables: NDArray[np.int64],
+    lengths: NDArray[np.int64], output: NDArray[np.float32],
+) -> None:
+    """Read every block once, where it lies. The running maximum and sum of a row are FlashAttention's, a block being a tile."""
+    batch, num_heads, head_dim = q.shape
+    block_size, group = keys.shape[2], num_heads // keys.shape[1]
+    scale = np.float32(1 / math.sqrt(head_dim))
+    scores = np.empty(block_size, dtype=np.float32)
+    highest, total = np.empty(num_heads, dtype=np.float32), np.empty(num_heads, dtype=np.float32)
+    for sequence in range(batch):
+        highest[:], total[:] = -np.inf, 0
+        for start in range(0, lengths[sequence], block_size):
+            block = tables[sequence, start // block_size]
+            filled = min(block_size, lengths[sequence] - start)
+            for head in range(num_heads):
+                key, value = keys[block, head // group], values[block, head // group]
+                query, weighted = q[sequence, head], output[sequence, head]
+                top = highest[head]
+                for t in range(filled):
+                    score = np.float32(0)
+                    for i in range(head_dim):
+                        score += query[i] * key[t, i]
+                    scores[t] = score * scale
+                    top = max(top, scores[t])
+                if top > highest[head]:
+                    rescale = np.exp(highest[head] - top)
+                    highest[head], total[head] = top, total[head] * rescale
+                    for i in range(head_dim):
+                        weighted[i] *= rescale
+                for t in range(filled):
+                    weight = np.exp(scores[t] - top)
+                    total[head] += weight
+                    for i in range(head_dim):
+                        weighted[i] += weight * value[t, i]
+        if lengths[sequence]:
+            for head in range(num_heads):
+                for i in range(head_dim):
+                    output[sequence, head, i] /= total[head]
+
+
+def _gathered(
+    q: Tensor, key_cache: Tensor, value_cache: Tensor, block_tables: Tensor, lengths: NDArray[np.int64], needed: NDArray[np.int64],
+) -> Tensor:
+    """The same in torch, for other dtypes and devices: each sequence's blocks are laid side by side first, one copy more."""
+    output = torch.zeros_like(q)
+    group = q.shape[1] // key_cache.shape[1]
+    for i, (length, blocks) in enumerate(zip(lengths.tolist(), needed.tolist())):
+        if length:
+            k, v = (gather(pool, block_tables[i, :blocks])[:, :length] for pool in (key_cache, value_cache))
+            query = q[i].unflatten(0, (-1, group))  # (num_key_value_heads, group, head_dim)
+            output[i] = scaled_dot_product_attention(query, k, v).flatten(0, 1)
+    return output
