@@ -9,6 +9,7 @@ Source: Vaswani et al. 2017, "Attention Is All You Need" (arXiv:1706.03762), sec
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -123,11 +124,66 @@ def scaled_dot_product_attention(
             f"q {tuple(q.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}: q and k must share their last axis (head_dim), "
             "k and v their last but one (keys)"
         )
+    return attention_weights(q, k, mask, scale) @ v
+
+
+def attention_weights(q: Tensor, k: Tensor, mask: Tensor | None = None, scale: float | None = None) -> Tensor:
+    """softmax(q kᵀ · scale + mask) (..., queries, keys): how much each query takes from each key. Arguments as above."""
     scale = 1.0 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = (q * scale) @ k.mT  # (..., queries, keys)
     if mask is not None:
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
-    return softmax(scores) @ v
+    return softmax(scores)
+
+
+AttentionKernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]  # (q, k, v, mask) to (batch, heads, queries, value_dim)
+
+
+def grouped_query_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, attention: AttentionKernel = scaled_dot_product_attention
+) -> Tensor:
+    """Attention in which several query heads share one key-value head, so that the cache is smaller.
+
+    Query heads 0 … g − 1 share key-value head 0, the next g head 1, and so on (g = heads / key-value heads). With g = 1 this is
+    multi-head attention, with a single key-value head multi-query attention.
+
+    Parameters
+    ----------
+    q : Tensor (batch, heads, queries, head_dim)
+    k, v : Tensor (batch, key_value_heads, keys, head_dim)
+        key_value_heads divides heads.
+    mask : Tensor, optional
+        Broadcasts to (batch, heads, queries, keys); bool or float, as in `scaled_dot_product_attention`.
+    attention : callable
+        ``attention(q, k, v, mask)`` for equal numbers of heads; the mask alone may say who looks where.
+
+    Returns
+    -------
+    Tensor (batch, heads, queries, head_dim)
+
+    Raises
+    ------
+    ValueError
+        The key-value heads do not divide the heads.
+
+    References
+    ----------
+    Ainslie et al. 2023, "GQA" (arXiv:2305.13245), section 2.2.
+    """
+    batch, heads, queries, head_dim = q.shape
+    shared = k.shape[1]
+    if shared == heads:
+        return attention(q, k, v, mask)
+    if heads % shared:
+        raise ValueError(f"{heads} query heads cannot share {shared} key-value heads evenly")
+    group = heads // shared
+    if queries > 1:
+        return attention(q, k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1), mask)
+    # One new token, a long cache: the heads of a group become the queries of their shared head, and nothing is copied.
+    if mask is not None and mask.ndim >= 3 and mask.shape[-3] == heads:
+        mask = mask.reshape(*mask.shape[:-3], shared, group, mask.shape[-1])
+    out = attention(q.reshape(batch, shared, group, head_dim), k, v, mask)
+    return out.reshape(batch, heads, 1, out.shape[-1])
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
@@ -162,9 +218,10 @@ class Linear:
 
 @dataclass(frozen=True)
 class MultiHeadAttention:
-    """Self-attention with several heads: project, split, attend, merge, project back (section 3.2.2).
+    """Several heads side by side: project, split, attend, merge, project back (section 3.2.2).
 
-    query, key, value, output : Linear (hidden_size to hidden_size); num_heads : int, divides hidden_size.
+    query, output : Linear (hidden_size to hidden_size); key, value : Linear (to num_key_value_heads * head_dim);
+    num_heads : int, divides hidden_size; num_key_value_heads : int, divides num_heads, the same number when left out.
     """
 
     query: Linear
@@ -172,10 +229,15 @@ class MultiHeadAttention:
     value: Linear
     output: Linear
     num_heads: int
+    num_key_value_heads: int | None = None
 
-    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend within x (batch, tokens, hidden_size); mask broadcasts to (batch, heads, tokens, tokens)."""
+    def __call__(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> Tensor:
+        """Attend from x (batch, tokens, hidden_size) to memory (batch, keys, hidden_size), or to x itself without one.
+
+        mask broadcasts to (batch, heads, tokens, keys).
+        """
+        source = x if memory is None else memory
+        shared = self.num_key_value_heads or self.num_heads
         q = split_heads(self.query(x), self.num_heads)
-        k = split_heads(self.key(x), self.num_heads)
-        v = split_heads(self.value(x), self.num_heads)
-        return self.output(merge_heads(scaled_dot_product_attention(q, k, v, mask)))
+        k, v = split_heads(self.key(source), shared), split_heads(self.value(source), shared)
+        return self.output(merge_heads(grouped_query_attention(q, k, v, mask)))
