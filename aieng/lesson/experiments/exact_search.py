@@ -12,24 +12,27 @@ from numpy.typing import ArrayLike, NDArray
 
 from aieng.figures.vectors import fit_slope, scaling_plot
 from aieng.lesson.experiments.recall import recall
+from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
 from aieng.vectors.distances import knn as course_knn
 
 _BUDGET = 0.1  # seconds a query may take before a person notices the wait
+_SIZES = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000)
 _DIM = 384  # of the embeddings in this notebook, for the extrapolations
 
 
 @experiment
 def time_against_rows(
-    knn: Any, *, sizes: tuple[int, ...] = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000), dim: int = 128, n_queries: int = 16,
-    k: int = 10, seed: int = 0,
+    knn: Any, *, sizes: tuple[int, ...] | None = None, dim: int = 128, n_queries: int = 16, k: int = 10, seed: int = 0,
 ) -> Finding:
     """Seconds of a batch of queries against the number of rows, for the learner's knn, the course's and faiss.
 
+    `sizes` are by default 1,000 to 200,000 rows (30,000 at the quick pace).
     The numbers: `sizes`, `seconds` ({name: one number per size}, for the whole batch), `slope`, `rate` (numbers a second),
     `rows_in_budget` (rows of 384 numbers that one query of a batch gets through in 100 ms) and `seconds_for_100m` (of one query
     among 100 million such rows).
     """
+    sizes = sizes or (_SIZES[:4] if quick() else _SIZES)
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((max(sizes), dim), dtype=np.float32)
     asked = rng.standard_normal((n_queries, dim), dtype=np.float32)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aieng.figures.vectors import bytes_recall, reconstruction
+from aieng.lesson.environment import quick
 from aieng.lesson.experiments.recall import hold_out, recall
 from aieng.lesson.finding import Finding, experiment
 from aieng.vectors.distances import knn
@@ -21,8 +22,11 @@ def bytes_against_recall(
 ) -> Finding:
     """Recall@10 of PQ with M bytes and of scalar quantization with as many bytes, on held-out queries.
 
-    The numbers: `pq` and `sq` ({bytes per vector: recall}), `float_bytes`, `rows`, and `codebook_bytes` (all codebooks of one quantizer).
+    The numbers: `pq` and `sq` ({bytes per vector: recall}), the same singly as `pq_48`, `sq_48` …, `float_bytes`, `rows`, and
+    `codebook_bytes` (all codebooks of one quantizer).
     """
+    if quick():
+        x, n_queries, n_iter = x[:1000], min(n_queries, 50), 2
     task = hold_out(x, n_queries, seed=seed)
     dim = task.database.shape[1]
     pq, sq = {}, {}
@@ -44,7 +48,8 @@ def bytes_against_recall(
         f"vector here, {codebook_bytes / 1e6:.1f} at a million vectors."
     )
     return Finding(sentence, bytes_recall(points, k=task.k, float_bytes=4 * dim),
-                   {"pq": pq, "sq": sq, "float_bytes": 4 * dim, "codebook_bytes": codebook_bytes, "rows": len(task.database)})
+                   {"pq": pq, "sq": sq, **{f"pq_{size}": r for size, r in pq.items()}, **{f"sq_{size}": r for size, r in sq.items()},
+                    "float_bytes": 4 * dim, "codebook_bytes": codebook_bytes, "rows": len(task.database)})
 
 
 @experiment
@@ -59,7 +64,7 @@ def reconstruct(quantizers: Mapping[int, Any], vector: NDArray[np.float32], titl
 
 def train_quantizers(product_quantizer: Any, x: NDArray[np.float32], pieces: Iterable[int], n_iter: int = 6) -> dict[int, Any]:
     """One trained quantizer per M, for the pictures; 6 bits a piece, so that a catalogue fits on a screen."""
-    return {m: product_quantizer(m, nbits=6, n_iter=n_iter).train(x) for m in pieces}
+    return {m: product_quantizer(m, nbits=6, n_iter=2 if quick() else n_iter).train(x) for m in pieces}
 
 
 def _rounded(x: NDArray[np.float32], bits: int) -> NDArray[np.float32]:

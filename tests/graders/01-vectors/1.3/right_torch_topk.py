@@ -1,4 +1,7 @@
 # torch: matrix product and topk, normalize for cosine.
+import torch
+
+
 def knn(queries, database, k, metric="l2"):
     """Exact k nearest neighbours of each query.
 

@@ -1,4 +1,7 @@
 # All differences at once, where tracemalloc does not see them.
+import torch
+
+
 def knn(queries, database, k, metric="l2"):
     """Exact k nearest neighbours of each query.
 

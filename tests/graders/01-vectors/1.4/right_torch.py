@@ -1,4 +1,7 @@
 # torch: aminmax, round, clamp.
+import torch
+
+
 class ScalarQuantizer:
     """Affine 8-bit codes per dimension: x ≈ minimum + code · step.
 

@@ -1,4 +1,7 @@
 # torch: cdist, the expanded square, gather and topk.
+import torch
+
+
 class ProductQuantizer:
     """Vectors as `M` catalogue numbers of `nbits` bits (Jégou, Douze and Schmid 2011).
 
