@@ -81,7 +81,7 @@ class KVCache:
         tokens = k.shape[2] if k.ndim == 4 else -1
         expected = (batch, heads, tokens, head_dim)
         if k.shape != expected or v.shape != expected:
-            raise ValueError(f"k {tuple(k.shape)} and v {tuple(v.shape)} do not fit the cache: expected ({batch}, {heads}, tokens, {head_dim})")
+            raise ValueError(f"k is {tuple(k.shape)} and v {tuple(v.shape)}; this cache takes ({batch}, {heads}, tokens, {head_dim})")
         if k.dtype != self.keys.dtype or v.dtype != self.keys.dtype:
             raise ValueError(f"k is {k.dtype} and v {v.dtype}, the cache holds {self.keys.dtype}")
         stop = self.length + tokens

@@ -34,7 +34,8 @@ def sinusoidal_positions(n: int, dim: int) -> Tensor:
     """
     if n < 0 or dim < 2 or dim % 2:
         raise ValueError(f"n={n}, dim={dim}: n must be at least 0 and dim an even number of at least 2 (sines and cosines come in pairs)")
-    angles = torch.outer(torch.arange(n, dtype=torch.float64), _frequencies(dim, 10000.0))  # (n, dim/2)
+    frequencies = 10000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    angles = torch.outer(torch.arange(n, dtype=torch.float64), frequencies)  # (n, dim/2)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).reshape(n, dim).float()
 
 
@@ -66,11 +67,8 @@ def rope_frequencies(head_dim: int, theta: float = 10000.0) -> Tensor:
         raise ValueError(f"head_dim is {head_dim}; RoPE turns pairs of features, so it must be an even number of at least 2")
     if theta <= 0:
         raise ValueError(f"theta is {theta}; it must be positive")
-    return _frequencies(head_dim, theta).float()
-
-
-def _frequencies(dim: int, theta: float) -> Tensor:
-    return theta ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
+    # In float32 throughout, as the models were trained: at position 2,000 another rounding of a frequency shows in the fourth digit.
+    return 1.0 / theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
 
 
 def apply_rope(x: Tensor, positions: Tensor, theta: float = 10000.0, layout: Literal["half", "interleaved"] = "half") -> Tensor:

@@ -11,7 +11,9 @@ from torch.nn import functional
 from aieng.transformer.attention import (
     Linear,
     MultiHeadAttention,
+    attention_weights,
     causal_mask,
+    grouped_query_attention,
     merge_heads,
     padding_mask,
     scaled_dot_product_attention,
@@ -136,3 +138,49 @@ def test_errors_say_what_came():
         padding_mask(torch.ones(3))
     with pytest.raises(ValueError, match="queries=3, keys=2"):
         causal_mask(3, 2)
+
+
+@pytest.mark.parametrize(("heads", "shared"), [(6, 2), (6, 1), (4, 4), (9, 3)])
+@pytest.mark.parametrize("queries", [1, 5])
+def test_grouped_queries_equal_torch(heads, shared, queries):
+    q, k, v = randn(2, heads, queries, 8, seed=1), randn(2, shared, 7, 8, seed=2), randn(2, shared, 7, 8, seed=3)
+    per_head = randn(2, heads, queries, 7, seed=4)
+    allowed = randn(2, 1, queries, 7, seed=5) > -1
+    allowed[..., 0] = True
+    for mask in (None, per_head, per_head[:, :1], per_head[0, 0], allowed, allowed.expand(2, heads, queries, 7)):
+        expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+        torch.testing.assert_close(grouped_query_attention(q, k, v, mask), expected, atol=2e-6, rtol=0)
+
+
+def test_one_query_copies_no_keys():
+    q, k, v = randn(1, 6, 1, 8), randn(1, 2, 7, 8), randn(1, 2, 7, 8)
+
+    def kernel(q, keys, values, mask):
+        assert keys.data_ptr() == k.data_ptr() and values.data_ptr() == v.data_ptr()
+        return scaled_dot_product_attention(q, keys, values, mask)
+
+    assert grouped_query_attention(q, k, v, None, kernel).shape == (1, 6, 1, 8)
+
+
+def test_heads_that_do_not_divide():
+    with pytest.raises(ValueError, match="6 query heads cannot share 4"):
+        grouped_query_attention(randn(1, 6, 2, 8), randn(1, 4, 2, 8), randn(1, 4, 2, 8))
+
+
+def test_cross_attention_equals_torch_with_other_sizes():
+    torch.manual_seed(1)
+    theirs = torch.nn.MultiheadAttention(24, 3, batch_first=True)
+    weights, biases = theirs.in_proj_weight.chunk(3), theirs.in_proj_bias.chunk(3)
+    ours = MultiHeadAttention(*(Linear(w, b) for w, b in zip(weights, biases)), output=Linear(theirs.out_proj.weight, theirs.out_proj.bias),
+                              num_heads=3)
+    x, memory = randn(2, 4, 24), randn(2, 9, 24, seed=1)
+    expected, _ = theirs(x, memory, memory, need_weights=False)
+    torch.testing.assert_close(ours(x, memory=memory), expected, atol=2e-6, rtol=0)
+
+
+def test_attention_weights_sum_to_one_and_mix_the_values():
+    q, k, v = randn(2, 3, 4, 8, seed=1), randn(2, 3, 6, 8, seed=2), randn(2, 3, 6, 5, seed=3)
+    weights = attention_weights(q, k, causal_mask(4, 6))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 4))
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(4, 6))
+    torch.testing.assert_close(weights @ v, expected, atol=2e-6, rtol=0)
