@@ -24,3 +24,11 @@ def _own_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("AIENG_PROGRESS_DIR", str(tmp_path / "progress"))
     monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
     session.forget()
+
+
+@pytest.fixture(scope="session")
+def lm():
+    """SmolLM2 in float32, from the cache."""
+    from aieng.models.smollm2 import smollm2
+
+    return smollm2(progress=False)

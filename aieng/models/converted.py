@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
+
+_DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.int8: "I8", torch.uint8: "U8", torch.int16: "I16", torch.int32: "I32"}
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,29 @@ def _write(path: Path, key: str, tensors: Mapping[str, Tensor], about: Mapping[s
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)
     try:
-        save_file(dict(tensors), temporary, metadata=dict(about))
+        _save_aligned(Path(temporary), tensors, about)
         digest, stat = _sha256(Path(temporary)), os.stat(temporary)
         # The stamp goes first: without its file it says nothing, and a file without its stamp would be hashed for nothing.
         _write_text(_stamp_path(path), json.dumps({"key": key, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}))
         os.replace(temporary, path)
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _save_aligned(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write the safetensors format with the data on a multiple of 64 bytes: its own library aligns to 8, and a product over a memory-mapped
+    weight would then load across two cache lines at every step."""
+    header: dict[str, object] = {"__metadata__": dict(about)}
+    end = 0
+    for name, tensor in tensors.items():
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [end, end + tensor.nbytes]}
+        end += tensor.nbytes
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % 64)
+    with path.open("wb") as stream:
+        stream.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            stream.write(tensor.contiguous().numpy().data)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -26,7 +26,7 @@ from aieng.models.gguf_file import LlamaFile, TokenizerData
 from aieng.models.weights import cache_directory, ensure, read_manifest
 from aieng.text.bpe import BPETokenizer
 from aieng.text.chat_template import Message, render_chat
-from aieng.transformer.llama import Llama, LlamaConfig
+from aieng.transformer.llama import Llama, LlamaConfig, weight_shapes
 
 DTYPES = ("float32", "bfloat16")
 VERSION = "1"  # of the converted form: change it with the form
@@ -149,15 +149,15 @@ def smollm2(dtype: str = "float32", progress: bool = True, **kernels: Any) -> Sm
     ModelUnavailableError
         The file is not here and cannot be fetched; see `aieng.models.weights`.
     """
-    lm = _loaded(dtype, progress)
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
+    [(name, path)] = ensure("smollm2", progress=progress).items()
+    lm = _loaded(dtype, name, path)
     return lm.with_kernels(**kernels) if kernels else lm
 
 
 @lru_cache(maxsize=4)
-def _loaded(dtype: str, progress: bool) -> SmolLM2:
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype is {dtype!r}; choose one of {', '.join(DTYPES)}")
-    [(name, path)] = ensure("smollm2", progress=progress).items()
+def _loaded(dtype: str, name: str, path: Path) -> SmolLM2:
     digests = {file.name: file.sha256 for file in read_manifest()["smollm2"].files}
     return smollm2_from_gguf(path, dtype, digests[name])
 
@@ -179,6 +179,9 @@ def _to_float32(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Every weight as float32, with q, k and v of a layer in one tensor, so that one product computes all three."""
     file = LlamaFile(path)
     tensors = {name: torch.from_numpy(packed.dequantize()) for name, packed in file.tensors()}
+    missing = sorted(weight_shapes(file.config).keys() - tensors.keys())
+    if missing:
+        raise ValueError(f"{path} lacks {len(missing)} tensors of a Llama, such as {missing[0]}")
     for i in range(file.config.num_hidden_layers):
         parts = [tensors.pop(name) for name in _qkv_names(i)]
         tensors[f"model.layers.{i}.self_attn.qkv_proj.weight"] = torch.cat(parts)
