@@ -20,8 +20,9 @@ hints(
     "order = argsort of the negative scores, first k; a list of (word, float(score)).",
 )
 
-_HAND = {"king": [0.6, 0.8, 0.0], "man": [1.0, 0.0, 0.0], "woman": [0.0, 0.0, 1.0], "queen": [0.0, 0.8, 0.6], "boat": [-0.6, 0.8, 0.0],
-         "tree": [0.0, -1.0, 0.0]}
+_HAND = {word: np.array(vector) for word, vector in (
+    ("king", [0.6, 0.8, 0.0]), ("man", [1.0, 0.0, 0.0]), ("woman", [0.0, 0.0, 1.0]), ("queen", [0.0, 0.8, 0.6]), ("boat", [-0.6, 0.8, 0.0]),
+    ("tree", [0.0, -1.0, 0.0]))}
 
 
 def _vocabulary(n: int, dim: int, seed: int) -> dict[str, NDArray[np.float32]]:
@@ -38,9 +39,9 @@ def _scores(a: str, b: str, c: str, vocabulary: Any) -> dict[str, float]:
     return {w: float(v @ target / np.sqrt(target @ target)) for w, v in unit.items()}
 
 
-def _ask(analogy: Any, *args: Any, **kwargs: Any) -> tuple[list[str], NDArray[np.float64]]:
-    """The learner's words and scores, once they have the right form."""
-    found = analogy(*args, **kwargs)
+def _ask(analogy: Any, a: str, b: str, c: str, vocabulary: Any, **kwargs: Any) -> tuple[list[str], NDArray[np.float64]]:
+    """The learner's words and scores, once they have the right form; each call on a copy, lest one mistake spoil the next."""
+    found = analogy(a, b, c, {word: vector.copy() for word, vector in vocabulary.items()}, **kwargs)
     k = kwargs.get("k", 1)
     expect(found is not None, "Your function returned None: does it end without a `return`?")
     expect(not isinstance(found, str), f"You returned the word {found!r}; return a list of (word, score) pairs, also for k = 1.")
@@ -96,7 +97,7 @@ def order_of_words(analogy: Any) -> None:
 
 @prop("1.2", "length does not matter")
 def any_length(analogy: Any) -> None:
-    stretched = {w: (0.01 if w == "man" else 7.0) * np.array(v) for w, v in _HAND.items()}
+    stretched = {w: (0.01 if w == "man" else 7.0) * v for w, v in _HAND.items()}
     words, scores = _ask(analogy, "king", "man", "woman", stretched)
     expect(words[0] == "queen" and np.isclose(scores[0], 1.24 / np.sqrt(1.8), rtol=1e-4),
            f"With a shorter vector for man and longer ones for the others you gave {words[0]} with {scores[0]:.4g}, before it was queen "

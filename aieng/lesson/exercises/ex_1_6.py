@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aieng.lesson.checking import expect, expect_close, expect_raises, expect_shape, hints, prop, untouched
+from aieng.lesson.checking import CheckFailed, expect, expect_close, expect_raises, expect_shape, hints, prop, untouched
 from aieng.vectors.kmeans import assign, kmeans
 
 hints(
@@ -44,13 +44,21 @@ def _made(ivf: Any, x: NDArray[Any], nlist: int, **kwargs: Any) -> Any:
     trained = index.train(x)
     expect(trained is index, "`train` should return self, so that `IVFIndex(dim, nlist).train(x)` can be chained.")
     expect_shape(getattr(index, "centroids", None), (nlist, x.shape[1]), "centroids", "One centroid per list.")
-    index.add(x)
+    _written(index.add, x)
     return index
+
+
+def _written(method: Any, *args: Any) -> Any:
+    """Call a method; one that is not written yet is a finding, once others of the class are."""
+    try:
+        return method(*args)
+    except NotImplementedError:
+        raise CheckFailed(f"`{method.__name__}` still raises NotImplementedError: write it, too.") from None
 
 
 def _ask(index: Any, queries: NDArray[Any], k: int, nprobe: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The learner's distances and ids, once they have the right form."""
-    found = index.search(queries, k, nprobe)
+    found = _written(index.search, queries, k, nprobe)
     expect(found is not None, "`search` returned None: does it end without a `return`?")
     expect(isinstance(found, tuple | list) and len(found) == 2, "`search` returns two arrays: `return distances, ids`.")
     hint = "One row per query and k columns, also where the lists hold fewer than k vectors: fill up with inf and -1."
@@ -93,13 +101,14 @@ def filled_up(ivf: Any) -> None:
 @prop("1.6", "all lists together give the exact answer")
 def all_lists(ivf: Any) -> None:
     x, q = _points(600, 6, 1), _points(9, 6, 2)
-    distances, ids = _ask(_made(ivf, x, 12), q, 10, 12)
+    distances, ids = _ask(_made(ivf, x, 12), q, 100, 12)
     truth = _squares(q, x)
     expect(ids.min() >= 0 and ids.max() < len(x),
            f"Ids are the numbers of the rows in order of adding, 0 to 599; yours go from {ids.min()} to {ids.max()}.")
-    expect(not np.allclose(distances, np.sqrt(np.sort(truth)[:, :10]), rtol=1e-4), "You took the square root; distances are squared.")
-    expect((np.diff(distances.astype(np.float64), axis=1) >= -1e-4).all(), "Distances should grow from left to right.")
-    expect_close(distances, np.sort(truth)[:, :10], "With nprobe = nlist every vector is looked at, so these should be the 10 smallest "
+    expect(not np.allclose(distances, np.sqrt(np.sort(truth)[:, :100]), rtol=1e-4), "You took the square root; distances are squared.")
+    expect((np.diff(distances.astype(np.float64), axis=1) >= -1e-4).all(),
+           "Distances should grow from left to right; yours do not. `argpartition` does not sort what it selects.")
+    expect_close(distances, np.sort(truth)[:, :100], "With nprobe = nlist every vector is looked at, so these should be the 100 smallest "
                                                     "squared distances.", rtol=1e-4, atol=1e-3)
     expect_close(np.take_along_axis(truth, ids.astype(np.int64), axis=1), distances, "An id does not belong to its distance. A list has to "
                  "remember which rows it holds: the place inside the list is not the row.", rtol=1e-4, atol=1e-3)
@@ -124,7 +133,8 @@ def probed_lists(ivf: Any) -> None:
                    told + "you gave the nearest of *all* vectors. Search only the lists of the nprobe nearest centroids.")
             for mistake, others in (("that are the *farthest* from the query", near[row, -nprobe:]),
                                     ("that are nearest to query 0; each query has its own", near[0, :nprobe])):
-                expect(not found or not found <= set(others.tolist()), told + f"you searched the lists {mistake}.")
+                elsewhere = set(others.tolist()) - set(probed.tolist())
+                expect(not (found & elsewhere and found <= set(others.tolist())), told + f"you searched the lists {mistake}.")
             stray = sorted(found - set(probed.tolist()))
             expect(not stray, told + f"you found vectors of the lists {stray}, which are not among the {nprobe} nearest "
                    f"({sorted(probed.tolist())}). Nearest means the smallest distance to the centroid, and a vector lies in the list of "
@@ -142,7 +152,7 @@ def several_adds(ivf: Any) -> None:
            f"After `train` alone the index holds nothing: ntotal is 0; yours is {index.ntotal}. Training only places the centroids.")
     before = np.array(index.centroids)
     for start, stop in ((0, 100), (100, 101), (101, 300)):
-        index.add(x[start:stop])
+        _written(index.add, x[start:stop])
         expect(index.ntotal == stop, f"After adding {stop} rows in all, ntotal should be {stop}; yours is {index.ntotal}.")
         distances, _ = _ask(index, x[:1], 1, 8)
         expect(np.isclose(distances[0, 0], 0, atol=1e-3),
@@ -171,13 +181,13 @@ def centroids(ivf: Any) -> None:
 
 @prop("1.6", "what a search reads does not grow with the database")
 def reads_little(ivf: Any) -> None:
-    n, nlist = 100_000, 200
+    n, nlist = 20_000, 200
     x = np.random.default_rng(9).random((n, 2), dtype=np.float32)
     index = ivf(2, nlist).train(x[:2000])
-    for start in range(0, n, 10_000):
-        index.add(x[start : start + 10_000])
+    for start in range(0, n, 5_000):
+        _written(index.add, x[start : start + 5_000])
     query = x[77:78] + np.float32(1e-4)
-    index.search(query, 5, 1)  # imports, compiles and sorts what it needs
+    _ask(index, query, 5, 1)  # imports, compiles and sorts what it needs
     tracemalloc.start()
     try:
         index.search(query, 5, 1)
@@ -196,15 +206,15 @@ def inputs_untouched(ivf: Any) -> None:
     index = ivf(3, 4)
     with untouched(x=x, queries=q):
         index.train(x)
-        index.add(x)
-        first = index.search(q, 3, 2)
-        again = index.search(q, 3, 2)
+        _written(index.add, x)
+        first, again = _ask(index, q, 3, 2), _ask(index, q, 3, 2)
     expect(np.array_equal(first[1], again[1]), "The same search twice gave different ids: search should not change the index.")
 
 
 @prop("1.6", "errors that say so")
 def errors(ivf: Any) -> None:
     x = _points(40, 3, 12)
+    _ask(_made(ivf, x, 4), x, 1, 1)
     expect_raises(ValueError, lambda: ivf(3, 4).add(x), "`add` before `train` should raise ValueError.")
     expect_raises(ValueError, lambda: ivf(3, 4).search(x, 1), "`search` before `train` should raise ValueError.")
     expect_raises(ValueError, lambda: ivf(3, 4).train(x).search(x, 1), "Searching an empty index should raise ValueError.")

@@ -1,0 +1,27 @@
+# The first function only.
+def cosine_similarity(a, b):
+    """Cosine of the angle between vectors, row by row.
+
+    Parameters
+    ----------
+    a, b : (..., dim) float arrays; leading dimensions broadcast against each other, as numpy's do
+
+    Returns
+    -------
+    similarity : (...) floats, -1 to 1 up to rounding; one number for two single vectors. A zero vector has similarity 0 to everything.
+
+    Raises
+    ------
+    ValueError: the last dimensions differ (also where one of them is 1).
+    """
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if a.shape[-1] != b.shape[-1]:
+        raise ValueError(f"a has vectors of {a.shape[-1]} numbers, b of {b.shape[-1]}")
+    products = (a * b).sum(axis=-1)
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return products / np.where(lengths > 0, lengths, 1)
+
+
+def semantic_search(query, corpus, k):
+    """The k rows."""
+    raise NotImplementedError

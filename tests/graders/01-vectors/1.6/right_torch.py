@@ -1,0 +1,91 @@
+# Tensors per list; cdist without the matrix product, and topk.
+import torch
+
+from aieng.vectors.kmeans import assign, kmeans
+
+
+class IVFIndex:
+    """Vectors in `nlist` lists, each around a centroid; a search looks only through the `nprobe` lists nearest to the query (squared L2).
+
+    Parameters
+    ----------
+    dim : int, numbers of a vector
+    nlist : int, number of lists
+    seed : int, of k-means
+
+    Attributes
+    ----------
+    centroids : (nlist, dim) float32, None before training
+    ntotal : int, number of vectors added so far
+    """
+
+    def __init__(self, dim, nlist, seed=0):
+        self.dim, self.nlist, self.seed = dim, nlist, seed
+        self.centroids = None
+        self.ntotal = 0
+        self.lists = [(torch.empty(0, dim), torch.empty(0, dtype=torch.int64))] * nlist
+
+    def train(self, x):
+        """Place the centroids by k-means on x (n, dim) floats; adds nothing; returns self. ValueError: n < nlist."""
+        x = self._checked(x)
+        if len(x) < self.nlist:
+            raise ValueError("too few rows")
+        self.centroids = kmeans(x, self.nlist, seed=self.seed)
+        return self
+
+    def add(self, x):
+        """Put x (n, dim) floats into the lists of their nearest centroids; ids are numbered on: 0, 1, 2, … in the order of adding.
+
+        The centroids stay. ValueError: not trained yet, or another dim.
+        """
+        x = self._checked(x)
+        if self.centroids is None:
+            raise ValueError("not trained")
+        rows, lists = torch.from_numpy(x.copy()), torch.from_numpy(assign(x, self.centroids))
+        for i in lists.unique().tolist():
+            members = torch.nonzero(lists == i).ravel()
+            vectors, ids = self.lists[i]
+            self.lists[i] = torch.cat([vectors, rows[members]]), torch.cat([ids, members + self.ntotal])
+        self.ntotal += len(x)
+
+    def search(self, queries, k, nprobe=1):
+        """The k nearest vectors in the `nprobe` lists whose centroids are nearest to each query.
+
+        Parameters
+        ----------
+        queries : (n_queries, dim) floats
+        k : int, at least 1; may be more than the lists hold
+        nprobe : int, 1 to nlist; with nlist the answer is exact
+
+        Returns
+        -------
+        distances : (n_queries, k) floats, squared, nearest first; inf where the probed lists held fewer than k vectors
+        ids : (n_queries, k) integers; -1 in those places
+
+        Raises
+        ------
+        ValueError: nothing trained or added yet, another dim, k < 1, nprobe out of range.
+
+        What a search reads and allocates depends on the lists it looks into, not on `ntotal`.
+        """
+        queries = self._checked(queries)
+        if self.ntotal == 0:
+            raise ValueError("empty")
+        if k < 1 or not 1 <= nprobe <= self.nlist:
+            raise ValueError("k or nprobe out of range")
+
+        rows = torch.from_numpy(queries.copy())
+        probes = torch.cdist(rows, torch.from_numpy(self.centroids), compute_mode="donot_use_mm_for_euclid_dist").topk(nprobe, largest=False).indices
+        distances, ids = torch.full((len(rows), k), torch.inf), torch.full((len(rows), k), -1)
+        for q in range(len(rows)):
+            vectors, names = (torch.cat(parts) for parts in zip(*(self.lists[i] for i in probes[q])))
+            best = (vectors - rows[q]).square().sum(1).topk(min(k, len(names)), largest=False)
+            distances[q, : len(best.values)], ids[q, : len(best.values)] = best.values, names[best.indices]
+        return distances.numpy(), ids.numpy()
+
+
+    def _checked(self, x):
+        x = np.asarray(x, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ValueError("another dim")
+        return x
