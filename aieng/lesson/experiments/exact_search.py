@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from aieng.figures.vectors import fit_slope, scaling_plot
-from aieng.lesson.experiments.recall import recall
 from aieng.lesson.environment import quick
+from aieng.lesson.experiments.recall import recall, whose
 from aieng.lesson.finding import Finding, experiment
 from aieng.vectors.distances import knn as course_knn
 
@@ -28,24 +28,24 @@ def time_against_rows(
     """Seconds of a batch of queries against the number of rows, for the learner's knn, the course's and faiss.
 
     `sizes` are by default 1,000 to 200,000 rows (30,000 at the quick pace).
-    The numbers: `sizes`, `seconds` ({name: one number per size}, for the whole batch), `slope`, `rate` (numbers a second),
-    `rows_in_budget` (rows of 384 numbers that one query of a batch gets through in 100 ms) and `seconds_for_100m` (of one query
-    among 100 million such rows).
+    The numbers: `sizes`, `seconds` ({name: one number per size}, for the whole batch), `slope`, `growth` (of the time, between the last
+    two sizes) and `rows_growth` (of the rows), `rate` (numbers a second), `rows_in_budget` (rows of 384 numbers that one query of a batch
+    gets through in 100 ms) and `seconds_for_100m` (of one query among 100 million such rows).
     """
     sizes = sizes or (_SIZES[:4] if quick() else _SIZES)
     rng = np.random.default_rng(seed)
     rows = rng.standard_normal((max(sizes), dim), dtype=np.float32)
     asked = rng.standard_normal((n_queries, dim), dtype=np.float32)
-    runs: dict[str, Callable[[NDArray[np.float32]], Any]] = {"your knn": lambda x: knn(asked, x, k)}
-    if knn is course_knn:
-        runs = {"the course's knn": runs["your knn"]}
-    else:
-        runs["the course's knn"] = lambda x: course_knn(asked, x, k)
+    runs: dict[str, Callable[[NDArray[np.float32]], Any]] = {
+        f"{whose(knn)} knn": lambda x: knn(asked, x, k),
+        "the course's knn": lambda x: course_knn(asked, x, k),  # one curve where both are the same
+    }
     seconds = {name: [_fastest(lambda run=run, n=n: run(rows[:n])) for n in sizes] for name, run in runs.items()}  # type: ignore[misc]
     seconds["faiss"] = [_time_faiss(rows[:n], asked, k) for n in sizes]
 
     mine = next(iter(seconds))
     slope, _ = fit_slope(sizes, seconds[mine])
+    growth, rows_growth = seconds[mine][-1] / seconds[mine][-2], sizes[-1] / sizes[-2]
     per_query = seconds[mine][-1] / n_queries
     rate = sizes[-1] * dim / per_query
     rows_in_budget, seconds_for_100m = _BUDGET * rate / _DIM, 100_000_000 * _DIM / rate
@@ -54,14 +54,15 @@ def time_against_rows(
         f"batches of {n_queries}), faiss {1e3 * seconds['faiss'][-1] / n_queries:.2g} ms. Its fitted slope is {slope:.2f}; 1 means "
         "ten times the rows, ten times the time"
         + (", and small databases flatten the line, since every call has a fixed cost" if slope < 0.95
-           else ", and large arrays leave the processor's cache, which bends the line upwards" if slope > 1.05 else "") + ". "
+           else ", and large arrays leave the processor's cache, which bends the line upwards" if slope > 1.05 else "")
+        + f". From {sizes[-2]:,} to {sizes[-1]:,} rows, {rows_growth:.2g} times as many, the time grows {growth:.2g}-fold. "
         f"What counts is rows × dimensions: at this rate ({rate / 1e9:.2g} billion numbers a second), {1e3 * _BUDGET:.0f} ms "
         f"are enough for about {_rounded(rows_in_budget):,} rows of {_DIM} numbers. A hundred million rows would take about "
         f"{seconds_for_100m:.2g} s a query and {memory_gigabytes(100_000_000, _DIM):,.0f} GB: extrapolated, not run."
     )
     return Finding(sentence, scaling_plot(sizes, seconds),
-                   {"sizes": sizes, "seconds": seconds, "slope": slope, "rate": rate, "rows_in_budget": _rounded(rows_in_budget),
-                    "seconds_for_100m": seconds_for_100m})
+                   {"sizes": sizes, "seconds": seconds, "slope": slope, "growth": growth, "rows_growth": rows_growth, "rate": rate,
+                    "rows_in_budget": _rounded(rows_in_budget), "seconds_for_100m": seconds_for_100m})
 
 
 @experiment
@@ -84,13 +85,13 @@ def common_offset(
         expanded = (q**2).sum(axis=1)[:, None] - 2 * q @ x.T + (x**2).sum(axis=1)
         plain[offset] = recall(np.argsort(expanded, axis=1)[:, :k], truth)
     listed = "\n".join(f"| {offset:,.0f} | {mine[offset]:.3f} | {plain[offset]:.3f} |" for offset in offsets)
-    far = offsets[-1]
+    far, who = offsets[-1], whose(knn)
     verdict = (
-        "Your function does not mind: the offset is gone before anything is squared." if mine[far] > 0.99 else
-        "Your function loses neighbours as the formula does: subtract the database's mean from both sides first."
+        f"{who[0].upper()}{who[1:]} knn does not mind: the offset is gone before anything is squared." if mine[far] > 0.99 else
+        f"{who[0].upper()}{who[1:]} knn loses neighbours as the formula does: subtract the database's mean from both sides first."
     )
     sentence = (
-        f"| offset | recall@{k} of your knn | of the plain formula |\n|---|---|---|\n{listed}\n\n"
+        f"| offset | recall@{k} of {who} knn | of the plain formula |\n|---|---|---|\n{listed}\n\n"
         f"At an offset of {far:,.0f}, squared lengths are about {dim * far**2:.0e}, and the steps between float32 numbers "
         f"of that size are {float(np.spacing(np.float32(dim * far**2))):.2g}; the true distances are around {2 * dim}. {verdict}"
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from aieng.figures.scalar_quantization import ruler
 from aieng.figures.vectors import bytes_recall
-from aieng.lesson.experiments.recall import Task, hold_out, recall
+from aieng.lesson.experiments.recall import Task, hold_out, recall, whose
 from aieng.lesson.finding import Finding, experiment
 from aieng.vectors.distances import knn
 
@@ -34,12 +34,13 @@ def bytes_and_recall(scalar_quantizer: Any, x: NDArray[np.float32], *, n_queries
     worst = float((np.abs(decoded - task.database) / np.where(quantizer.step > 0, quantizer.step, 1)).max())
     yours, half = _recall_of(task, decoded), _recall_of(task, task.database.astype(np.float16))
     theirs = {name: _faiss_recall(task, kind) for name, kind in _FAISS.items()}
-    points = [("yours", float(size), yours), ("float16", 2.0 * dim, half)]
+    who = whose(scalar_quantizer)
+    points = [("yours" if who == "your" else who, float(size), yours), ("float16", 2.0 * dim, half)]
     points += [(name, bits * dim / 8, theirs[name]) for name, bits in zip(_FAISS, (8, 6, 4))]
     sentence = (
-        f"On {len(task.database):,} real embeddings, your quantizer turns {4 * dim:,} bytes into {size:,} and keeps "
+        f"On {len(task.database):,} real embeddings, {who} quantizer turns {4 * dim:,} bytes into {size:,} and keeps "
         f"{yours:.2%} of the true ten nearest; faiss' 8 bits keep {theirs['faiss SQ8']:.2%}, 6 bits {theirs['faiss SQ6']:.2%}, "
-        f"4 bits {theirs['faiss SQ4']:.2%}, float16 {half:.2%}. Your largest error is {worst:.3f} steps; half a step is the limit. "
+        f"4 bits {theirs['faiss SQ4']:.2%}, float16 {half:.2%}. The largest error is {worst:.3f} steps; half a step is the limit. "
         f"Minimum and step add {8 * dim / 1e3:.1f} kB, once, however many rows there are."
     )
     return Finding(sentence, bytes_recall(points, k=task.k, float_bytes=4 * dim),
