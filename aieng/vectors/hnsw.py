@@ -43,7 +43,7 @@ class HNSW:
     ntotal : number of vectors, which are also nodes 0 … ntotal - 1 in the order in which they were added
     levels : (ntotal,) int32, the highest layer of each node
     entry_point, max_level : the node at which a search starts, and its layer; -1 in an empty index
-    distance_evaluations : distances computed by the last `search`
+    distance_evaluations : distances computed by all searches so far
     """
 
     def __init__(self, dim: int, M: int = 16, ef_construction: int = 100, metric: str = "l2", seed: int = 0) -> None:
@@ -131,7 +131,7 @@ class HNSW:
 
         with Threads() as threads:
             threads.share(len(queries), walk)
-        self.distance_evaluations = sum(evaluations)
+        self.distance_evaluations += sum(evaluations)
         ids = np.where(nodes >= 0, self._ids[nodes], -1)
         return (distances if self.metric == "l2" else -distances), ids
 

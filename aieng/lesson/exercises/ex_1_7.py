@@ -216,6 +216,22 @@ def cut_back(hnsw: Any) -> None:
                                    "it is.")
 
 
+@prop("1.7", "insert: M for a newcomer, 2M before a list is cut")
+def limits(hnsw: Any) -> None:
+    corners = 2 * np.pi * np.arange(5) / 5
+    ring = _graph(hnsw, np.column_stack([np.cos(corners), np.sin(corners)]), [[(i - 1) % 5, (i + 1) % 5] for i in range(5)])
+    ring.M = 2
+    links = ring.links[ring.insert(np.array([0.1, 0.03], dtype=np.float32))][0]
+    expect(len(links) <= 2, f"A newcomer with M = 2 made {len(links)} links in layer 0. It chooses at most M; room for 2M is there for the "
+                            "links that others make to it later.")
+    index = _graph(hnsw, [[0, 0], [2, 0], [0, 2.1], [-2.2, 0]], [[1, 2, 3], [0], [0], [0]])
+    index.M = 2
+    new = index.insert(np.array([-1.0, 0], dtype=np.float32))
+    left = {int(n) for n in index.links[0][0]}
+    expect(left == {1, 2, 3, new}, f"Node 0 had three links, and with M = 2 four fit into layer 0. With node {new} it should have 1, 2, 3 "
+                                   f"and {new}; yours has {sorted(left)}. Cut back only what is over the limit.")
+
+
 @prop("1.7", "insert: everybody can be reached in layer 0")
 def connected(hnsw: Any) -> None:
     index = _built(hnsw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class Numbers:
         if isinstance(texts, str):
             raise CheckFailed(f"`embed` got the string {texts!r}; it takes a list of texts: `self.embed([query])`.")
         self.calls.append(list(texts))
-        return np.array([[float(t)] for t in texts], np.float32)
+        return np.array([[float(t) if t.strip() else 0.0] for t in texts], np.float32)
 
     def search(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
         queries = np.asarray(queries)
@@ -103,6 +104,22 @@ def filters_fill_up(SearchEngine: Any) -> None:
     expect([r.id for r in results] == [130, 131, 132], f"Nearest survivors are 130, 131, 132; you gave {[r.id for r in results]}.")
 
 
+class Similarities(Numbers):
+    """The same world under an index that returns similarities: larger is nearer."""
+
+    def search(self, queries: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+        distances, ids = super().search(queries, k)
+        return -distances, ids
+
+
+@prop("1.8", "the index's order stays")
+def order_of_the_index(SearchEngine: Any) -> None:
+    results = run(SearchEngine, Similarities(), "10.2", k=3)
+    ids = [r.id for r in results]
+    expect(ids == [110, 111, 109], f"An index of similarities puts 110, 111, 109 first, with falling scores; you gave {ids}. What the "
+                                   "index returns is best first already, whatever its scores mean: do not sort it.")
+
+
 @prop("1.8", "gives up when nothing more can come")
 def ends(SearchEngine: Any) -> None:
     world = Numbers()
@@ -110,6 +127,19 @@ def ends(SearchEngine: Any) -> None:
     expect([r.id for r in results] == [138, 139], f"Only 138 and 139 meet the filter; you gave {[r.id for r in results]}.")
     expect(run(SearchEngine, Numbers(6), "4", k=10) and len(run(SearchEngine, Numbers(6), "4", k=10)) == 6,
            "With 6 rows and k = 10 all six should come. Ids of -1 mean that the index found no more: leave them out.")
+
+
+@prop("1.8", "asks for twice as many each time")
+def doubles(SearchEngine: Any) -> None:
+    world = Numbers()
+    run(SearchEngine, world, "4", k=3, filters={"price": {"gte": 30}}, candidates=5)
+    expect([min(n, 40) for n in world.asked] == [5, 10, 20, 40],
+           f"The rows that meet this filter are the farthest 10 of 40. From 5 candidates on you asked for {world.asked}; doubling gives 5, "
+           "10, 20, 40.")
+    world = Numbers()
+    run(SearchEngine, world, "4", k=9, candidates=2)
+    expect(world.asked == [9], f"With k = 9 and candidates = 2 and no filter, you asked for {world.asked}. Begin with the larger of the "
+                               "two: 9, which is enough.")
 
 
 @prop("1.8", "rerank sees all candidates, then k are kept")
@@ -157,6 +187,18 @@ def timings(SearchEngine: Any) -> None:
     assert isinstance(stages, dict)
     expect(all(isinstance(s, float) and s >= 0 for s in stages.values()) and stages["embed"] + stages["ann"] > 0,
            f"Timings are seconds, measured with time.perf_counter(); you have {stages}.")
+    naps = iter([0.03])
+
+    def slow_once(texts: Any) -> np.ndarray:
+        time.sleep(next(naps, 0.0))
+        return world.embed(texts)
+
+    slow = SearchEngine(slow_once, world, world.store)
+    slow.search("3", k=2)
+    first = slow.timings["embed"]
+    slow.search("3", k=2)
+    expect(slow.timings["embed"] < first, f"The first embedding took {1e3 * first:.0f} ms, the second almost nothing, and your timings say "
+                                          f"{1e3 * slow.timings['embed']:.0f} ms after it: begin each search at 0.")
 
 
 @prop("1.8", "errors say what is wrong")

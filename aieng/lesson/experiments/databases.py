@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from aieng.data.corpus import Corpus, Passage
 from aieng.figures.databases import engine_bars, score_curves
+from aieng.lesson.environment import quick
 from aieng.lesson.experiments.recall import Task, make_task, recall
 from aieng.lesson.finding import Finding, experiment
 from aieng.vectors.databases import (
@@ -102,13 +103,14 @@ def _makers(folder: Path) -> dict[str, tuple[Callable[[], BaseDatabase], IndexCo
 
 
 @experiment
-def fill_engines(corpus: Corpus) -> Finding:
-    """Put the corpus, less every 20th passage, into each engine; the passages left out are the questions later.
+def fill_engines(corpus: Corpus, rows: int | None = None) -> Finding:
+    """Put the corpus (its first `rows`), less every 20th passage, into each engine; those left out are the questions later.
 
     The numbers: `engines` (for the cells that follow), `rows`, and `build_seconds` {engine: seconds}.
     """
-    asked = np.arange(0, len(corpus), 20)
-    kept = np.setdiff1d(np.arange(len(corpus)), asked)
+    rows = rows or (1300 if quick() else len(corpus))  # Chroma writes its index's file from 1,000 rows on
+    asked = np.arange(0, rows, 20)
+    kept = np.setdiff1d(np.arange(rows), asked)
     task = make_task(corpus.embeddings[kept], corpus.embeddings[asked], K)
     payloads = [payload_of(corpus.passages[i]) for i in kept]
     folder = _folder()
@@ -301,6 +303,42 @@ def _engines(filled: Finding) -> Engines:
     return engines
 
 
+@experiment
+def ask_each(corpus: Corpus, encoder: Any, query: str, clients: Mapping[str, Callable[..., Any]]) -> Finding:
+    """Let each client program of the notebook store the first passages of the corpus and answer one question.
+
+    Parameters
+    ----------
+    clients : name -> function (uri, vectors, titles, query vector), which returns the titles found; `uri` is a place in a temporary
+        folder that ends in ".db"
+
+    The numbers: `answers` {name: titles} and `same` (share of the answers that all of them give).
+    """
+    count = 500 if quick() else 2000
+    vectors, titles = corpus.embeddings[:count], [passage.title for passage in corpus.passages[:count]]
+    asked = np.asarray(encoder.encode([query]), dtype=np.float32)[0]
+    lines, answers = [f"| client | nearest {K} to “{query}” among {count:,} passages | seconds |", "|---|---|---|"], {}
+    with _folder() as folder:
+        for number, (name, client) in enumerate(clients.items()):
+            uri = Path(folder) / str(number) / "products.db"
+            uri.parent.mkdir()
+            started = time.perf_counter()
+            answers[name] = list(client(str(uri), vectors, titles, asked))
+            lines.append(f"| {name} | {' · '.join(answers[name])} | {time.perf_counter() - started:.1f} |")
+            _release(str(uri))
+    common = set.intersection(*(set(found) for found in answers.values()))
+    same = len(common) / K
+    return Finding("\n".join([*lines, "", f"{len(common)} of {K} titles are in every answer. The seconds are for everything: start, store, "
+                              "index, ask."]), data={"answers": answers, "same": same})
+
+
+def _release(uri: str) -> None:
+    """Stop the Milvus Lite that serves this path, if one does: pymilvus leaves it running."""
+    from milvus_lite.server_manager import server_manager_instance
+
+    server_manager_instance.release_server(uri)
+
+
 # -- Chroma as a server ----------------------------------------------------------------------------------------------
 
 # What another program does, with nothing of Chroma's installed: HTTP and JSON.
@@ -352,7 +390,7 @@ def _served(folder: str) -> Iterator[tuple[str, int]]:
     server = subprocess.Popen([command, "run", "--path", folder, "--host", "127.0.0.1", "--port", str(port)],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 90
         while True:
             with contextlib.suppress(OSError):
                 urlopen(f"{address}/api/v2/heartbeat", timeout=1).close()
@@ -370,7 +408,7 @@ def _served(folder: str) -> Iterator[tuple[str, int]]:
 
 
 @experiment
-def two_milvus_apis(corpus: Corpus, rows: int = 2000) -> Finding:
+def two_milvus_apis(corpus: Corpus, rows: int | None = None) -> Finding:
     """The same IVF_FLAT search through pymilvus' old `Collection` and through `MilvusClient`.
 
     The numbers: `version`, `exists` (1.0 where `Collection` can still be imported), `warned` (deprecation warnings), `same`,
@@ -378,6 +416,7 @@ def two_milvus_apis(corpus: Corpus, rows: int = 2000) -> Finding:
     """
     import pymilvus
 
+    rows = rows or (500 if quick() else 2000)
     query = corpus.embeddings[rows]
     with _folder() as folder, MilvusDatabase(Path(folder) / "shop.db") as database:
         database.create("shop", corpus.embeddings.shape[1], "l2", replace(IVF, nlist=32))
