@@ -247,7 +247,7 @@ def bytes_recall(points: Sequence[tuple[str, float, float]], *, k: int = 10, flo
         fig.add_scatter(
             x=[p[1] for p in members], y=[p[2] for p in members], name=family, mode="lines+markers+text",
             text=[p[0].removeprefix(family).strip() or family for p in members],
-            textposition="top center" if len(members) == 1 else ("bottom right", "top left")[i % 2], cliponaxis=False,
+            textposition="top center" if len(members) == 1 else ("bottom right" if i else "top left"), cliponaxis=False,
             marker={"color": COLORS[i % 7], "symbol": SYMBOLS[i % 7], "size": 11},
             line={"color": COLORS[i % 7], "dash": DASHES[i % 7]}, customdata=[p[0] for p in members],
             hovertemplate=f"%{{customdata}}<br>%{{x:,}} bytes, recall@{k} %{{y:.3f}}<extra></extra>",

@@ -53,17 +53,22 @@ def staircase(scalar_quantizer: Any, x: NDArray[np.float32], *, dimension: int =
     """What goes into one dimension of a trained quantizer and what comes back; the numbers: `step`, `low`, `high`."""
     quantizer = scalar_quantizer().train(x)
     low, high = float(x[:, dimension].min()), float(x[:, dimension].max())
-    values = np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), 3000, dtype=np.float32)
-    rows = np.repeat(x[:1], len(values), axis=0)
-    rows[:, dimension] = values
-    back = np.asarray(quantizer.decode(quantizer.encode(rows)))[:, dimension]
-    step = float(quantizer.step[dimension])
+    step, middle = float(quantizer.step[dimension]), float(np.median(x[:, dimension]))
+    values = np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), 1500, dtype=np.float32)
+    closer = np.linspace(middle - 5 * step, middle + 5 * step, 500, dtype=np.float32)
+
+    def back(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+        rows = np.repeat(x[:1], len(numbers), axis=0)
+        rows[:, dimension] = numbers
+        return _through(quantizer, rows)[:, dimension]
+
     sentence = (
         f"Coordinate {dimension} runs from {low:.3f} to {high:.3f} in the corpus, so a step is {step:.5f}. Beyond the ends the "
         "line is flat: "
         "values outside the trained range come back as the nearest end, however far away they were."
     )
-    return Finding(sentence, ruler(values, back, x[:, dimension], low, high, step), {"step": step, "low": low, "high": high})
+    figure = ruler(values, back(values), closer, back(closer), x[:, dimension], low, high, step)
+    return Finding(sentence, figure, {"step": step, "low": low, "high": high})
 
 
 @experiment

@@ -28,6 +28,7 @@ def corpus_explorer(
     *,
     query: str = "a cat sleeping in the sun",
     k: int = 10,
+    score: str = "cosine",
 ) -> Explorer | CourseFigure:
     """Type a sentence: a star moves over the corpus map and the passages that `search` finds nearest light up.
 
@@ -38,6 +39,7 @@ def corpus_explorer(
     embed : texts -> (number of texts, dim), such as `MiniLM.encode`
     search : (query (dim,), corpus (n, dim), k) -> (scores (k,), ids (k,)), best first
     query, k : what to begin with
+    score : what the scores of `search` are called
     """
     titles = [p.title for p in corpus.passages]
     texts = [p.text for p in corpus.passages]
@@ -65,12 +67,12 @@ def corpus_explorer(
     explorer = Explorer([box, button, count], [figure], "Corpus map with a query box")
 
     def tell(sentence: str, scores: np.ndarray, ids: np.ndarray) -> None:
-        heading = (f"The {len(ids)} passages nearest to “{sentence}”, by cosine similarity. The circle reaches the farthest "
+        heading = (f"The {len(ids)} passages nearest to “{sentence}”, by {score}. The circle reaches the farthest "
                    "of them on this map. Other marks inside it look as near, but are less similar: the plane keeps only "
                    f"{kept:.0%} of the vectors' variance.")
-        items = "".join(f"<li><b>{escape(titles[i])}</b> ({escape(categories[i])}, cosine {score:.3f})<br>"
-                        f"{escape(_short(texts[i].removeprefix(f'{titles[i]}: ')))}</li>" for i, score in zip(ids, scores))
-        listed = "; ".join(f"{rank}. {titles[i]} ({score:.3f})" for rank, (i, score) in enumerate(zip(ids, scores), 1))
+        items = "".join(f"<li><b>{escape(titles[i])}</b> ({escape(categories[i])}, {score} {value:.3f})<br>"
+                        f"{escape(_short(texts[i].removeprefix(f'{titles[i]}: ')))}</li>" for i, value in zip(ids, scores))
+        listed = "; ".join(f"{rank}. {titles[i]} ({value:.3f})" for rank, (i, value) in enumerate(zip(ids, scores), 1))
         explorer.say(f"{heading} {listed}", f"<p>{escape(heading)}</p><ol style='line-height:1.4'>{items}</ol>")
 
     def update() -> None:
