@@ -82,7 +82,7 @@ def words_or_meaning(semantic_search: Any, corpus: Corpus, encoder: MiniLM, quer
 @experiment
 def neighbours_agree(semantic_search: Any, corpus: Corpus, n_queries: int | None = None, seed: int = 0) -> Finding:
     """How often the passage nearest to another one has the same category: `share`, and by chance `chance`."""
-    n_queries = n_queries or (100 if quick() else 300)
+    n_queries = n_queries or (40 if quick() else 150)
     rows = np.random.default_rng(seed).choice(len(corpus), n_queries, replace=False)
     categories = np.array([p.category for p in corpus.passages])
     nearest = [next(int(i) for i in semantic_search(corpus.embeddings[row], corpus.embeddings, 2)[1] if i != row) for row in rows]
