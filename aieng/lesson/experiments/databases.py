@@ -464,14 +464,15 @@ def decide(workload: Workload) -> Finding:
     The numbers: `best` (engine), `tips` [(number of vectors, engine that leads from there on)].
     """
     rows = recommend(workload)
-    lines = ["| engine | score | index | memory | machines | $ a month | why |", "|---|---|---|---|---|---|---|"]
+    lines = ["| engine | score | index | memory | machines | dollars a month | why |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         score = f"**{row.score:.0f}**" if row.possible else "–"
         lines.append(f"| {row.engine} | {score} | {row.index} | {row.memory_gb:,.3g} GB | {row.machines or '–'} | "
                      f"{row.cost_per_month:,.0f} | {_why(row)} |")
     n_values = sorted({*(10**e * m for e in range(3, 10) for m in (1, 3)), 10**10})
     ranked = {n: recommend(replace(workload, n_vectors=n)) for n in n_values}
-    scores = {row.engine: [next(r.score for r in ranked[n] if r.engine == row.engine) for n in n_values] for row in rows}
+    names = sorted(row.engine for row in rows)  # not by rank: an engine keeps its colour from one workload to the next
+    scores = {name: [next(r.score for r in ranked[n] if r.engine == name) for n in n_values] for name in names}
     leads = [(n, ranked[n][0].engine if ranked[n][0].possible else "nothing") for n in n_values]
     tips = [lead for i, lead in enumerate(leads) if i == 0 or lead[1] != leads[i - 1][1]]
     story = ", then ".join(f"{engine} from {n:,}" for n, engine in tips)
@@ -479,7 +480,8 @@ def decide(workload: Workload) -> Finding:
     level = [row.engine for row in rows[1:] if row.possible and row.score == rows[0].score]
     as_good = f" (as good: {', '.join(level)})" if level else ""
     lines += ["", f"For you: **{best}**{as_good}. Were only the number of vectors different, it would be {story}."]
-    return Finding("\n".join(lines), score_curves(n_values, scores, workload.n_vectors), {"best": best, "tips": tips})
+    table = "\n".join(lines).replace("$", "\\$")  # in JupyterLab two bare dollar signs enclose a formula
+    return Finding(table, score_curves(n_values, scores, workload.n_vectors), {"best": best, "tips": tips})
 
 
 def _why(row: Recommendation) -> str:
