@@ -76,8 +76,8 @@ def test_recall_against_nprobe_compares_like_with_like():
 
 
 def test_who_is_faster_is_read_off_the_times():
-    assert "nprobe = 4" in ivf._overtaken([(1, 0.5, 1.0), (4, 0.9, 3.0)], 2.0)
-    assert "longer than any" in ivf._overtaken([(1, 0.5, 1.0)], 2.0)
+    assert "nprobe = 4" in ivf._overtaken([(1, 0.5, 1.0), (4, 0.9, 3.0)], 2.0, 0.5)
+    assert "longer than any" in ivf._overtaken([(1, 0.5, 1.0)], 2.0, 0.5)
 
 
 def test_drift_lowers_the_recall_of_the_new_kind_only():

@@ -42,7 +42,7 @@ def sentence_pairs(cosine_similarity: Any, encoder: MiniLM, pairs: Sequence[tupl
     kinds, first, second = ([pair[i] for pair in pairs] for i in range(3))
     scores = np.asarray(cosine_similarity(encoder.encode(first), encoder.encode(second)), dtype=float)
     by_kind = {kind: scores[[k == kind for k in kinds]] for kind in dict.fromkeys(kinds)}
-    left, right = (encoder.encode([pair[i] for pair in PUBLISHED]) for i in (0, 1))
+    left, right = encoder.encode([pair[0] for pair in PUBLISHED]), encoder.encode([pair[1] for pair in PUBLISHED])
     known = np.asarray(cosine_similarity(left, right), dtype=float)
     error = float(np.abs(known - [p[2] for p in PUBLISHED]).max())
     traps = {text: float(score) for kind, text, score in zip(kinds, second, scores) if kind == SAME_WORDS}
