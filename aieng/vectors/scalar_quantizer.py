@@ -22,7 +22,8 @@ class ScalarQuantizer:
     Attributes
     ----------
     minimum : (dim,) float32
-    step : (dim,) float32, range / 255; 0 for a dimension that never changes (it decodes exactly)
+    step : (dim,) float32, range / 255; 0 for a dimension that never changes, which decodes exactly (and for ranges below 2e-43, whose
+        255th part float32 cannot hold)
     """
 
     def __init__(self) -> None:
