@@ -87,20 +87,29 @@ def hints_of(exercise_id: str) -> tuple[str, ...]:
 
 
 def evaluate(exercise_id: str, *answers: Any) -> list[Outcome]:
-    """Run every visible property on the learner's answers and return what each said."""
+    """Run every visible property on the learner's answers and return what each said.
+
+    Where every property meets a NotImplementedError, nothing was attempted; where only some do, they name the part that is left.
+    """
     outcomes = []
     for p in properties_of(exercise_id):
         try:
             p.test(*answers)
-        except NotImplementedError:
-            return [Outcome(p.name, "not attempted yet", attempted=False)]
+        except NotImplementedError as left:
+            outcomes.append(Outcome(p.name, f"`{_raised_in(left)}` is not written yet: it raises NotImplementedError", attempted=False))
         except CheckFailed as failed:
             outcomes.append(Outcome(p.name, str(failed)))
         except Exception as error:
             outcomes.append(Outcome(p.name, _describe(error)))
         else:
             outcomes.append(Outcome(p.name))
+    if not any(o.attempted for o in outcomes):
+        return [Outcome(outcomes[0].name, "not attempted yet", attempted=False)]
     return outcomes
+
+
+def _raised_in(error: BaseException) -> str:
+    return traceback.extract_tb(error.__traceback__)[-1].name
 
 
 def check(exercise_id: str, *answers: Any) -> None:
@@ -112,7 +121,7 @@ def check(exercise_id: str, *answers: Any) -> None:
     outcomes = evaluate(exercise_id, *answers)
     passed = all(not o.problem for o in outcomes)
     session.remember(exercise_id, passed, answers)
-    if not grading() and outcomes[0].attempted:
+    if not grading() and any(o.attempted for o in outcomes):
         progress.record_check(exercise_id, passed)
     display(_card(exercise_id, outcomes))
     if grading() and not passed:
@@ -123,7 +132,7 @@ def check(exercise_id: str, *answers: Any) -> None:
 def _card(exercise_id: str, outcomes: list[Outcome]) -> Card:
     about = course.exercise(exercise_id)
     heading = f"{about.id} {about.title}"
-    if not outcomes[0].attempted:
+    if not any(o.attempted for o in outcomes):
         return Card(f"{heading}: not attempted yet", "open",
                     note=f"Write your answer in the cell above and run both again. Stuck? `hint(\"{about.id}\")` above. "
                          "You can also go on: later cells then use the course's own version.")

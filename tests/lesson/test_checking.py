@@ -90,6 +90,24 @@ def test_a_stub_is_not_an_attempt(double, capsys):
         check("1.3", stub)
 
 
+def test_half_an_answer_is_told_which_half_is_left(double):
+    @checking.prop("1.3", "halves")
+    def halves(f):
+        f.half(2.0)
+
+    def answer(x):
+        return x * 2
+
+    def half(x):
+        raise NotImplementedError
+
+    answer.half = half
+    assert [o.problem for o in evaluate("1.3", answer)][:2] == ["", ""]
+    assert "`half` is not written yet" in evaluate("1.3", answer)[2].problem
+    check("1.3", answer)
+    assert progress.load()["exercises"]["1.3"]["attempts"] == 1
+
+
 def test_a_crash_names_the_learners_line(double):
     problem = evaluate("1.3", crashing)[0].problem
     assert "IndexError" in problem
