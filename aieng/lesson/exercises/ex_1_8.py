@@ -187,7 +187,7 @@ def timings(SearchEngine: Any) -> None:
     assert isinstance(stages, dict)
     expect(all(isinstance(s, float) and s >= 0 for s in stages.values()) and stages["embed"] + stages["ann"] > 0,
            f"Timings are seconds, measured with time.perf_counter(); you have {stages}.")
-    naps = iter([0.03])
+    naps = iter([0.1])
 
     def slow_once(texts: Any) -> np.ndarray:
         time.sleep(next(naps, 0.0))
