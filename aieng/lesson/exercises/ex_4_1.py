@@ -154,10 +154,13 @@ def prefix(allocator: Any, table: Any) -> None:
     third = table(pool, range(10))
     expect(blocks_of(third)[2] != blocks_of(first)[2],
            "The third block holds 2 of 4 tokens and will be written: only *full* blocks may be shared by content.")
+    fresh = table(pool, [98, 1, 2, 3, 4, 5, 6, 7])
+    expect(fresh.num_shared == 0, "A table that begins with 98, 1, 2, 3 shares a block, although no other table begins so.")
+    table(pool, [99, 1, 2, 3, 40, 41, 42, 43])
     other = table(pool, [99, 1, 2, 3, 4, 5, 6, 7])
-    expect(other.num_shared == 0 and blocks_of(other)[1] != blocks_of(first)[1],
+    expect(other.num_shared == 4 and blocks_of(other)[1] not in (blocks_of(first)[1], blocks_of(fresh)[1]),
            "A block with the tokens 4, 5, 6, 7 was shared although what stands before it differs. Keys and values depend on all earlier "
-           "tokens: put the previous block's key into the key.")
+           "tokens: not the block's place but the whole beginning has to be in the key (or the previous block's key).")
     late = table(pool, [4, 5, 6, 7])
     expect(late.num_shared == 0, "The tokens 4, 5, 6, 7 at the *beginning* are not the same block as after 0, 1, 2, 3.")
     written = filled(table(pool), range(40, 48))

@@ -72,7 +72,7 @@ def by_hand(attend: Any, serve: Any) -> None:
 @prop("4.2", "blocks in any order, lengths of any size")
 @one_thread
 def ragged(attend: Any, serve: Any) -> None:
-    *inputs, want = scattered([1, 4, 7, 16, 29], spare=0.5)
+    *inputs, want = scattered([1, 4, 7, 16, 29], heads=3, kv_heads=3, spare=0.5)
     got = attend(*inputs)
     expect_shape(got, tuple(want.shape), "output", "(batch, num_heads, head_dim), as q.")
     unscaled = attend(inputs[0] / math.sqrt(8), *inputs[1:])
@@ -91,7 +91,7 @@ def grouped(attend: Any, serve: Any) -> None:
     got = attend(*inputs)
     expect_shape(got, tuple(want.shape), "output")
     q, *others = inputs
-    wrong = attend(q[:, [0, 3, 1, 4, 2, 5]], *others)[:, [0, 2, 4, 1, 3, 5]]
+    wrong = attend(q[:, [0, 2, 4, 1, 3, 5]], *others)[:, [0, 3, 1, 4, 2, 5]]
     expect(not (torch.allclose(wrong, want, atol=1e-4) and not torch.allclose(got, want, atol=1e-4)),
            "Query head h reads key-value head h // group (heads 0 and 1 read head 0); you used h % kv_heads.")
     expect_close(got, want, "With 6 query and 3 key-value heads, heads 0 and 1 read key-value head 0, heads 2 and 3 head 1, …", rtol=1e-4,
@@ -151,7 +151,7 @@ def at_once(attend: Any, serve: Any) -> None:
 @prop("4.2", "when memory runs out, the newest waits")
 @one_thread
 def preempted(attend: Any, serve: Any) -> None:
-    lengths = [6, 6, 6]
+    lengths = [6, 6, 6, 2]
     asked, engine = pretend_requests(lengths, prompt_tokens=2), PretendEngine(capacity=12)
     serve(asked, engine, 3)
     outputs = [r.output for r in asked]
@@ -160,6 +160,8 @@ def preempted(attend: Any, serve: Any) -> None:
     first_back = engine.released[0]
     expect(first_back == 3, f"When there is no room for another token of everybody, the request started last (3) goes back; you released "
                             f"{first_back} first.")
+    expect(not engine.overtaken, f"First come, first served, also for those who had to step back: {engine.overtaken} It waits at the "
+                                 "*head* of the queue.")
     big = PretendEngine(capacity=5)
     expect_raises(MemoryError, lambda: serve(pretend_requests([9]), big, 2),
                   "A request that does not fit even alone should raise MemoryError.")

@@ -170,6 +170,7 @@ def gradients(fold: Any, forward: Any, backward: Any) -> None:
         for name, mine, theirs in zip(("dq", "dk", "dv"), got, want):
             expect_shape(mine, tuple(theirs.shape), name)
             ratio = float((mine * theirs).sum() / theirs.square().sum())
-            advice = f" It is about {ratio:.3g} times the right one: where does 1/√head_dim belong?" if abs(ratio - 1) > 0.5 else ""
+            scaled = min(abs(ratio - math.sqrt(8)), abs(ratio - 1 / math.sqrt(8))) < 0.02
+            advice = f" It is {ratio:.3g} times the right one: where does 1/√head_dim belong?" if scaled else ""
             expect_close(mine, theirs, f"{name} differs from autograd's{' (causal)' if flag else ''}.{advice} To keep the points of the "
                                        "forward pass while you work on it, put `raise NotImplementedError` back.", 1e-3, 1e-4)

@@ -14,6 +14,7 @@ class PretendEngine:
 
     started, released : list of requests' first prompt tokens, in order
     batches : list of lists of the same, one per step
+    overtaken : str, what happened where a request went ahead of one that had to give its place back
     """
 
     def __init__(self, capacity: int = 10**6) -> None:
@@ -22,6 +23,8 @@ class PretendEngine:
         self.started: list[int] = []
         self.released: list[int] = []
         self.batches: list[list[int]] = []
+        self.overtaken = ""
+        self._kept: dict[Any, list[int]] = {}  # outputs of requests that had to give their place back
 
     def start(self, request: Any) -> bool:
         if request in self.held:
@@ -30,6 +33,11 @@ class PretendEngine:
             raise CheckFailed(f"request {request.prompt[0]} was started although it is done.")
         if sum(self.held.values()) + len(request.tokens) > self.capacity:
             return False
+        if self._kept.pop(request, request.output) != request.output:
+            raise CheckFailed(f"request {request.prompt[0]} had output when it gave its place back, and came again without it.")
+        ahead = [r.prompt[0] for r in self._kept if r.prompt[0] < request.prompt[0]]
+        if ahead:
+            self.overtaken = f"request {request.prompt[0]} was started while {min(ahead)}, which came before it, waited for its place back."
         self.held[request] = len(request.tokens)
         self.started.append(request.prompt[0])
         return True
@@ -59,6 +67,8 @@ class PretendEngine:
     def release(self, request: Any) -> None:
         self._known([request])
         del self.held[request]
+        if not request.done:
+            self._kept[request] = list(request.output)
         self.released.append(request.prompt[0])
 
     def _known(self, requests: Sequence[Any]) -> None:

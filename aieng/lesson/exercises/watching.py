@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class LargestTensor(TorchDispatchMode):
+class _Watch(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; skipping would first load torch's compiler, for seconds
+
+
+class LargestTensor(_Watch):
     """Remembers how many numbers the largest tensor had that any operation inside the `with` block made."""
 
     def __init__(self) -> None:
@@ -28,7 +34,7 @@ class LargestTensor(TorchDispatchMode):
         return made
 
 
-class MatrixProducts(TorchDispatchMode):
+class MatrixProducts(_Watch):
     """Counts the floating-point operations of all matrix products inside the `with` block, two for each multiply-add.
 
     Two or three axes each way; torch's own FlopCounterMode knows more operations and takes seconds to load.
