@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+
 def greedy(logits: Tensor) -> Tensor:
     """The likeliest token.
 

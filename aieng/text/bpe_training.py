@@ -7,6 +7,7 @@ section 3.2 and figure 3; on bytes instead of characters as in GPT-2 (Radford et
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -54,7 +55,7 @@ def train_bpe(pieces: Iterable[bytes], num_merges: int) -> list[tuple[bytes, byt
     counts: defaultdict[Pair, int] = defaultdict(int)
     places: defaultdict[Pair, set[int]] = defaultdict(set)  # the words that hold, or held, a pair
     for w, word in enumerate(words):
-        for pair in zip(word, word[1:]):
+        for pair in itertools.pairwise(word):
             counts[pair] += times[w]
             places[pair].add(w)
     heap = [(-count, pair) for pair, count in counts.items()]
@@ -148,7 +149,7 @@ def encode(pieces: Iterable[bytes], merges: Sequence[tuple[bytes, bytes]], vocab
 def _merged(piece: bytes, rank: Mapping[tuple[bytes, bytes], int]) -> list[bytes]:
     word = [piece[i : i + 1] for i in range(len(piece))]
     while len(word) > 1:
-        best = min(zip(word, word[1:]), key=lambda pair: rank.get(pair, len(rank)))
+        best = min(itertools.pairwise(word), key=lambda pair: rank.get(pair, len(rank)))
         if best not in rank:
             break
         i = 0

@@ -96,7 +96,8 @@ def most_frequent(train_bpe: Any, encode: Any, decode: Any) -> None:
 def borders(train_bpe: Any, encode: Any, decode: Any) -> None:
     merges = train_bpe([b"ab", b"ba"] * 10 + [b"cd"], 10)
     expect(len(merges) == 3, f"The pieces ab, ba and cd hold three pairs and no more, so 10 asked merges give 3; you returned "
-                             f"{len(merges)}: {merges[:5]}. " + ("Tokens may not cross from one piece to the next." if len(merges) > 3 else ""))
+                             f"{len(merges)}: {merges[:5]}. " + ("Tokens may not cross from one piece to the "
+                                                                 "next." if len(merges) > 3 else ""))
     expect(train_bpe([b"a", b"b", b""], 4) == [], "Pieces of one byte (or none) hold no pair: return an empty list.")
     expect(train_bpe([b"abab"], 0) == [], "0 merges asked, 0 to return.")
 

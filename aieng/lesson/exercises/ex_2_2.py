@@ -73,7 +73,8 @@ def ignored(cross_entropy: Any, perplexity: Any, bigram_probabilities: Any) -> N
     hidden[:, :4] = -100
     want = float(torch.nn.functional.cross_entropy(logits[:, 4:].reshape(-1, 9), targets[:, 4:].reshape(-1)))
     got = _value(cross_entropy(logits, hidden), "cross_entropy")
-    expect(abs(got - want / 3) > 1e-4, f"You divided by all 24 positions: the loss is {want:.4f} over the 8 that count, you gave {got:.4f}. "
+    expect(abs(got - want / 3) > 1e-4, f"You divided by all 24 positions: the loss is {want:.4f} over the 8 that count, you gave "
+                                       f"{got:.4f}. "
                                        "Otherwise a longer prompt would make a smaller loss.")
     expect_close(got, want, "Rows whose target is -100 count neither in the sum nor in the number it is divided by.")
     moved = logits.clone()
@@ -116,7 +117,8 @@ def of_the_mean(cross_entropy: Any, perplexity: Any, bigram_probabilities: Any) 
     logits, targets = _case((40,), 30, 6)
     each = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     got = float(perplexity(logits, targets))
-    expect(abs(got - float(each.exp().mean())) > 1e-2, f"You gave {got:.2f}, the mean of the exponentials; perplexity is the exponential of "
+    expect(abs(got - float(each.exp().mean())) > 1e-2, f"You gave {got:.2f}, the mean of the exponentials; perplexity is the exponential "
+                                                       f"of "
                                                        f"the mean loss, {float(each.mean().exp()):.2f}.")
     expect_close(got, each.mean().exp(), "Perplexity is exp(cross entropy).", rtol=1e-4)
     targets[:30] = -100

@@ -51,7 +51,8 @@ def temperature(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p
     logits = torch.tensor([[2.0, 1.0, 0.0]])
     got = _same_form(scale_temperature(logits, 0.5), logits, "scale_temperature")
     expect(not torch.allclose(got, logits * 0.5), "You multiplied by the temperature: T = 0.5 should make (2, 1, 0) steeper, (4, 2, 0).")
-    expect(not torch.allclose(got.sum(-1), torch.ones(1)), "You returned probabilities; each step returns logits, or softmax would be taken "
+    expect(not torch.allclose(got.sum(-1), torch.ones(1)), "You returned probabilities; each step returns logits, or softmax would be "
+                                                           "taken "
                                                            "twice.")
     expect_close(got, [[4, 2, 0]], "Logits divided by T = 0.5 are (4, 2, 0).")
     expect_close(scale_temperature(logits, 1.0), logits, "T = 1 changes nothing.")
@@ -67,7 +68,8 @@ def top_k(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns,
            f"k = 2 of (1, 4, 2, 3) and (9, 6, 7, 8) keeps 4, 3 and 9, 8 in their places; yours: {got.tolist()}. Each row has its own "
            "threshold.")
     tied = keep_top_k(torch.tensor([1.0, 2.0, 2.0, 0.0]), 1)
-    expect(tied.tolist() == [-inf, 2, 2, -inf], f"Two tokens share the largest logit: k = 1 keeps both (as transformers does); yours {tied.tolist()}.")
+    expect(tied.tolist() == [-inf, 2, 2, -inf], f"Two tokens share the largest logit: k = 1 keeps both (as transformers does); yours "
+                                                f"{tied.tolist()}.")
     for k in (4, 50):
         expect_close(keep_top_k(logits, k), logits, f"k = {k} of 4 tokens keeps them all.")
 
@@ -129,7 +131,8 @@ def drawn(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns,
     expect(counts[1] == 0, f"A token with logit -inf was drawn {int(counts[1])} times.")
     expect(int(counts.max()) < n, "4,000 draws were all the same token: draw from the probabilities, do not take the largest.")
     statistic = float((((counts - n * shares) ** 2)[shares > 0] / (n * shares)[shares > 0]).sum())
-    expect(statistic < 20, f"4,000 draws from (0.5, 0, 0.3, 0.2) came out as {[round(c / n, 3) for c in counts.tolist()]}, which chance does "
+    expect(statistic < 20, f"4,000 draws from (0.5, 0, 0.3, 0.2) came out as {[round(c / n, 3) for c in counts.tolist()]}, which chance "
+                           f"does "
                            "once in 10,000 times. Are you drawing from softmax(logits)?")
     expect_shape(sample(_logits((2, 3, 5), 1), generator=generator), (2, 3), "sample of (2, 3, 5) logits", "All leading axes stay.")
     one = sample(torch.tensor([0.0, 50.0, 0.0]), generator=generator)
@@ -157,7 +160,8 @@ def errors(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns
         keep_top_p(logits, 0.5)
         sample(logits)
     for bad in (0.0, -1.0):
-        expect_raises(ValueError, lambda t=bad: scale_temperature(logits, t), f"Temperature {bad} should raise ValueError.")  # type: ignore[misc]
+        expect_raises(ValueError, lambda t=bad: scale_temperature(logits, t), f"Temperature {bad} should raise "
+                                                                              f"ValueError.")  # type: ignore[misc]
     for k in (0, -2):
         expect_raises(ValueError, lambda k=k: keep_top_k(logits, k), f"top_k = {k} should raise ValueError.")  # type: ignore[misc]
     for p in (0.0, 1.5, -0.1):

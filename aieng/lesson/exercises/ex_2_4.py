@@ -52,7 +52,8 @@ def turns(render_chat: Any, sft_example: Any, sft_loss: Any) -> None:
 def default_system(render_chat: Any, sft_example: Any, sft_loss: Any) -> None:
     asked = [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Hello."}]
     got = render_chat(asked, default_system="S")
-    expect(got.startswith("<|im_start|>system\nS<|im_end|>\n"), f"Without a system message in front, default_system goes there; yours begins "
+    expect(got.startswith("<|im_start|>system\nS<|im_end|>\n"), f"Without a system message in front, default_system goes there; yours "
+                                                                f"begins "
                                                                  f"with {got[:40]!r}.")
     expect(got.count("<|im_start|>system") == 1, "The system turn stands once, before all messages; not before each.")
     own = render_chat([{"role": "system", "content": "Mine"}, *asked], default_system="S")
@@ -97,12 +98,14 @@ def shift(render_chat: Any, sft_example: Any, sft_loss: Any) -> None:
     expect(isinstance(got, Tensor), f"sft_loss returns a tensor with one number; yours is a {type(got).__name__}.")
     expect_shape(got, (), "sft_loss")
     unshifted = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100)
-    expect(abs(float(got - unshifted)) > 1e-4, "You compared each output with the label at its own place: that asks the model to repeat its "
+    expect(abs(float(got - unshifted)) > 1e-4, "You compared each output with the label at its own place: that asks the model to repeat "
+                                               "its "
                                                "input. Output i predicts label i + 1.")
     other = torch.nn.functional.cross_entropy(logits[:, 1:].flatten(0, 1), labels[:, :-1].flatten(), ignore_index=-100)
     expect(abs(float(got - other)) > 1e-4, "You shifted the wrong way: output i + 1 against label i. The past would be predicted.")
     per_row = torch.stack([_want(logits[i : i + 1], labels[i : i + 1]) for i in range(3)]).mean()
-    expect(abs(float(got - per_row)) > 1e-4, "You averaged each example first and then the examples: take one mean over all response tokens.")
+    expect(abs(float(got - per_row)) > 1e-4, "You averaged each example first and then the examples: take one mean over all response "
+                                             "tokens.")
     expect_close(got, _want(logits, labels), "The loss is the mean cross entropy of logits[:, :-1] against labels[:, 1:], -100 left out.",
                  rtol=1e-4)
 

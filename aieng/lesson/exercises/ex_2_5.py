@@ -42,21 +42,24 @@ def bt_by_hand(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns
     same = _one_number(bradley_terry_loss(torch.zeros(3), torch.zeros(3)), "bradley_terry_loss")
     expect_close(same, math.log(2), "Equal rewards are a coin toss: the loss is log 2 = 0.693.")
     better = float(bradley_terry_loss(torch.tensor([2.0]), torch.tensor([0.0])))
-    expect(better < same, f"The chosen response has the larger reward, and the loss rose to {better:.3f}: you subtracted the wrong way round.")
+    expect(better < same, f"The chosen response has the larger reward, and the loss rose to {better:.3f}: you subtracted the wrong way "
+                          f"round.")
     expect_close(better, 0.126928, "For rewards 2 and 0 the loss is log(1 + e⁻²) = 0.1269.", rtol=1e-4)
     chosen, rejected = _normal((5,), 1), _normal((5,), 2)
     want = -torch.nn.functional.logsigmoid(chosen - rejected).mean()
     expect_close(bradley_terry_loss(chosen, rejected), want, "The loss is the mean over the pairs of -log sigmoid(chosen - rejected).")
-    expect_close(bradley_terry_loss(chosen + 100, rejected + 100), want, "Only differences count: 100 more for all changes nothing.", rtol=1e-3)
+    expect_close(bradley_terry_loss(chosen + 100, rejected + 100), want, "Only differences count: 100 more for all changes "
+                                                                         "nothing.", rtol=1e-3)
 
 
 @prop("2.5", "Bradley–Terry stays finite")
 def bt_stable(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, policy_gradient_loss: Fns) -> None:
     chosen = torch.tensor([-300.0], requires_grad=True)
     loss = bradley_terry_loss(chosen, torch.tensor([0.0]))
-    expect(math.isfinite(float(loss)), f"Rewards -300 and 0 gave {float(loss)}: sigmoid became 0 before its log was taken. Use logsigmoid or "
+    expect(math.isfinite(float(loss.detach())), f"Rewards -300 and 0 gave {float(loss.detach())}: sigmoid became 0 before its log was taken. Use logsigmoid "
+                                       f"or "
                                        "softplus.")
-    expect_close(float(loss), 300, "Far on the wrong side the loss is the difference itself, 300.")
+    expect_close(float(loss.detach()), 300, "Far on the wrong side the loss is the difference itself, 300.")
     loss.backward()
     expect_close(chosen.grad, [-1], "There the gradient for the chosen reward is -1: it must neither vanish nor become nan.")
 
@@ -72,7 +75,8 @@ def kl(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, policy
     got = kl_per_token(policy, reference)
     p, q = policy.double().log_softmax(-1), reference.double().log_softmax(-1)
     expect_shape(got, (2, 3), "kl_per_token")
-    expect_close(got, (p.exp() * (p - q)).sum(-1), "For logits (2, 3, 9) the KL of each position is the sum of p · (log p - log q).", rtol=1e-4)
+    expect_close(got, (p.exp() * (p - q)).sum(-1), "For logits (2, 3, 9) the KL of each position is the sum of p · (log p - log "
+                                                   "q).", rtol=1e-4)
     expect_close(kl_per_token(policy, policy), torch.zeros(2, 3), "A policy's KL to itself is 0.", atol=1e-5)
     expect_close(kl_per_token(policy + 5, reference - 2), got, "Logits, not probabilities, come in: a constant added changes nothing.",
                  rtol=1e-3, atol=1e-5)
@@ -83,7 +87,8 @@ def advantages(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns
     got = group_advantages(torch.tensor([[1.0, 3.0], [10.0, 10.0]]))
     expect_shape(got, (2, 2), "group_advantages")
     expect(not torch.isnan(torch.as_tensor(got)).any(), "Four equal rewards gave nan: add eps to the standard deviation before you divide.")
-    expect(abs(float(got[0, 1]) - 1 / math.sqrt(2)) > 1e-3, "Rewards 1 and 3 gave 0.707: you divided by n - 1 in the standard deviation; it is n.")
+    expect(abs(float(got[0, 1]) - 1 / math.sqrt(2)) > 1e-3, "Rewards 1 and 3 gave 0.707: you divided by n - 1 in the standard deviation; "
+                                                            "it is n.")
     expect_close(got, [[-1, 1], [0, 0]], "Rewards 1 and 3: one standard deviation below and above. Equal rewards: 0.", atol=1e-4)
     rewards = _normal((3, 6), 5) * torch.tensor([[1.0], [5.0], [0.2]]) + 3
     got = torch.as_tensor(group_advantages(rewards))
@@ -132,22 +137,26 @@ def masked(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, po
     got = _one_number(policy_gradient_loss(new, old, advantage, mask), "policy_gradient_loss")
     all_places = want * int(mask.sum()) / mask.numel()
     expect(abs(got - float(all_places)) > 1e-4, "You divided by all positions, padding included: divide by the number of masked-in tokens.")
-    expect_close(got, want, "The loss is the mean over the mask of -min(ratio · A, clipped ratio · A), one advantage a response.", rtol=1e-4)
+    expect_close(got, want, "The loss is the mean over the mask of -min(ratio · A, clipped ratio · A), one advantage a "
+                            "response.", rtol=1e-4)
     spoiled = new.masked_fill(~mask, 50.0)
-    expect_close(policy_gradient_loss(spoiled, old, advantage, mask), want, "Values at positions outside the mask changed your loss.", rtol=1e-4)
+    expect_close(policy_gradient_loss(spoiled, old, advantage, mask), want, "Values at positions outside the mask changed your "
+                                                                            "loss.", rtol=1e-4)
     each = advantage[:, None].expand(3, 5) * torch.tensor([1, 2, 0.5, 1, 3])
-    expect(math.isfinite(float(policy_gradient_loss(new, old, each, mask))), "Advantages (batch, tokens), one a token, are allowed as well.")
+    expect(math.isfinite(float(policy_gradient_loss(new, old, each, mask))), "Advantages (batch, tokens), one a token, are allowed as "
+                                                                             "well.")
 
 
 @prop("2.5", "gradients go into the policy only")
 def gradients(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, policy_gradient_loss: Fns) -> None:
-    new, old, advantage, mask = _rollout(8)
+    _new, old, advantage, mask = _rollout(8)
     leaves = [t.clone().requires_grad_(True) for t in (old.clone(), old, advantage)]
     loss = policy_gradient_loss(*leaves, mask)
     expect(loss.requires_grad, "The loss has no gradient: the log-probabilities of the policy have to stay in the graph.")
     grads = torch.autograd.grad(loss, leaves, allow_unused=True)
     want = (-advantage[:, None] * mask / mask.sum()).expand(3, 5)
-    expect_close(grads[0], want, "Where old and new policy agree the gradient is REINFORCE's: -A / (number of tokens) at each token.", rtol=1e-4)
+    expect_close(grads[0], want, "Where old and new policy agree the gradient is REINFORCE's: -A / (number of tokens) at each "
+                                 "token.", rtol=1e-4)
     for name, grad in zip(("old_log_probs", "advantages"), grads[1:]):
         expect(grad is None or not bool(grad.any()), f"A gradient flows into {name}: detach it.")
 
@@ -165,4 +174,5 @@ def errors(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, po
                   "Shapes (3, 1) and (3,) should raise ValueError; broadcasting would make 9 pairs of 3.")
     expect_raises(ValueError, lambda: kl_per_token(torch.zeros(2, 4), torch.zeros(1, 4)), "Different shapes should raise ValueError.")
     expect_raises(ValueError, lambda: policy_gradient_loss(new, old[:2], advantage, mask), "Different shapes should raise ValueError.")
-    expect_raises(ValueError, lambda: policy_gradient_loss(new, old, advantage, mask, clip_range=0.0), "clip_range = 0 should raise ValueError.")
+    expect_raises(ValueError, lambda: policy_gradient_loss(new, old, advantage, mask, clip_range=0.0), "clip_range = 0 should raise "
+                                                                                                       "ValueError.")

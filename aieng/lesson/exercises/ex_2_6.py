@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -46,7 +47,8 @@ def by_hand(chunk: Any, retrieve: Any, build_prompt: Any) -> None:
     got = _parts(chunk, text, 2, 0)
     expect(got == ["a bb", "ccc d", "e"], f"'a bb  ccc d e' in chunks of 2 words without overlap: 'a bb', 'ccc d', 'e'; yours: {got}.")
     got = _parts(chunk, text, 3, 1)
-    expect(got[-1:] != ["e"], "With size 3 and overlap 1 your last chunk is 'e' alone, which the chunk before holds already: stop at the chunk "
+    expect(got[-1:] != ["e"], "With size 3 and overlap 1 your last chunk is 'e' alone, which the chunk before holds already: stop at the "
+                              "chunk "
                               "that reaches the last word.")
     expect(got == ["a bb  ccc", "ccc d e"], f"Size 3, overlap 1: 'a bb  ccc' and 'ccc d e' (spaces inside stay); yours: {got}.")
 
@@ -60,11 +62,12 @@ def covers(chunk: Any, retrieve: Any, build_prompt: Any) -> None:
         where = f"size {size}, overlap {overlap}"
         expect({i for h in held for i in h} == set(range(11)), f"With {where} some of the 11 words are in no chunk whole.")
         for h, (start, end) in zip(held, spans):
-            expect((start, end) == (words[h[0]][0], words[h[-1]][1]), f"With {where} a chunk begins or ends in the middle of a word or with a "
+            expect((start, end) == (words[h[0]][0], words[h[-1]][1]), f"With {where} a chunk begins or ends in the middle of a word or "
+                                                                      f"with a "
                                                                       f"space: {TEXT[start:end]!r}.")
         expect(all(len(h) == size for h in held[:-1]), f"With {where} all chunks but the last have {size} words; yours have "
                                                        f"{[len(h) for h in held]}.")
-        shared = [len(set(a) & set(b)) for a, b in zip(held, held[1:])]
+        shared = [len(set(a) & set(b)) for a, b in itertools.pairwise(held)]
         expect(all(s == overlap for s in shared), f"With {where} neighbours should share {overlap} words; yours share {shared}.")
         expect(len(held) < 2 or held[-1][-1] > held[-2][-1], f"With {where} your last chunk adds no word to the one before: leave it out.")
 
@@ -151,8 +154,10 @@ def budget(chunk: Any, retrieve: Any, build_prompt: Any) -> None:
                 seen.add(passage)
                 want.append(i)
         expect(not (room >= 4 and not list(used)), f"With room for {room} words more, no passage was used.")
-        expect(len({PASSAGES[i] for i in used}) == len(used), f"The same text stands in the prompt twice (places {list(used)}): once is enough.")
-        expect(list(used) == want, f"With room for {room} words beside instruction and question the places are {want}: each passage in turn "
+        expect(len({PASSAGES[i] for i in used}) == len(used), f"The same text stands in the prompt twice (places {list(used)}): once is "
+                                                              f"enough.")
+        expect(list(used) == want, f"With room for {room} words beside instruction and question the places are {want}: each passage in "
+                                   f"turn "
                                    f"that fits whole, one that does not is passed over; yours: {list(used)}.")
         for number, i in enumerate(used, 1):
             expect(f"[{number}] {PASSAGES[i]}\n" in prompt, f"Passage {i} should stand in the prompt whole, as [{number}].")
@@ -168,7 +173,8 @@ def whole_text(chunk: Any, retrieve: Any, build_prompt: Any) -> None:
 
     base = framed(build_prompt("Who?", [], 100, framed)[0])
     _, used = build_prompt("Who?", ["one two", "three four", "five six"], base + 9, framed)
-    expect(list(used) == [0, 1, 2], f"This counter adds 3 for every text it is given; with budget for all three passages you used {list(used)}. "
+    expect(list(used) == [0, 1, 2], f"This counter adds 3 for every text it is given; with budget for all three passages you used "
+                                    f"{list(used)}. "
                                     "Count the whole prompt once, not its parts one by one.")
     before = list(PASSAGES)
     build_prompt("Who?", PASSAGES, 100, framed)
