@@ -18,7 +18,7 @@ STYLE = """<style>
 .aieng.good{border-left-color:#009E73}.aieng.bad{border-left-color:#D55E00}.aieng.open{border-left-color:#0072B2}
 .aieng .bar{height:.7em;background:var(--jp-layout-color3,#ccc);border-radius:4px;overflow:hidden;max-width:30em}
 .aieng .bar>span{display:block;height:100%;background:#0072B2}
-.aieng table{border-collapse:collapse}.aieng td,.aieng th{padding:.15em .8em .15em 0;text-align:left;vertical-align:top}
+.aieng table{border-collapse:collapse}.aieng td,.aieng th{padding:.15em .8em .15em 0;text-align:left!important;vertical-align:top}
 </style>"""
 
 

@@ -32,6 +32,15 @@ def test_texts_name_the_plans_minutes_and_points(section):
         assert f"{e.dots} · {e.minutes} min · {e.points} points" in text, e.id
 
 
+@pytest.mark.parametrize("section", READY, ids=lambda s: s.slug)
+def test_the_written_question_is_still_there_after_release(section):
+    """nbgrader empties the whole cell of a written answer, so the question has to stand in the cell before it."""
+    cells = notebooks.read(notebooks.NOTEBOOKS / section.slug / f"{section.slug}.ipynb").cells
+    manual = [i for i, c in enumerate(cells) if c.cell_type == "markdown" and c.metadata.get("nbgrader", {}).get("grade")]
+    assert len(manual) == 1
+    assert f"{section.written_points} points" in cells[manual[0] - 1].source
+
+
 def test_the_readme_lists_every_section():
     readme = (notebooks.ROOT / "README.md").read_text(encoding="utf-8")
     for section in course.SECTIONS:
