@@ -7,10 +7,11 @@ converted again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,18 +49,18 @@ def load_converted(path: Path, key: str, convert: Callable[[], tuple[Mapping[str
     Converted
         When the folder cannot be written, the tensors are in memory instead.
     """
-    found = _open(path, key)
+    found = open_converted(path, key)
     if found is not None:
         return found
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
-            found = _open(path, key)  # another process may have converted while this one waited
+            found = open_converted(path, key)  # another process may have converted while this one waited
             if found is None:
                 tensors, about = convert()
                 _write(path, key, tensors, about)
                 del tensors
-                found = _open(path, key)
+                found = open_converted(path, key)
             if found is None:
                 raise OSError(f"{path} cannot be read back")
             return found
@@ -72,7 +73,8 @@ def _stamp_path(path: Path) -> Path:
     return path.with_suffix(".stamp.json")
 
 
-def _open(path: Path, key: str) -> Converted | None:
+def open_converted(path: Path, key: str) -> Converted | None:
+    """Open a converted file; None when it is not there, is damaged, or was made from something else."""
     try:
         stamp = json.loads(_stamp_path(path).read_text(encoding="utf-8"))
         stat = path.stat()
@@ -81,7 +83,8 @@ def _open(path: Path, key: str) -> Converted | None:
         if stamp["mtime_ns"] != stat.st_mtime_ns:
             if _sha256(path) != stamp["sha256"]:
                 return None
-            _write_text(_stamp_path(path), json.dumps(stamp | {"mtime_ns": stat.st_mtime_ns}))
+            with contextlib.suppress(OSError):  # a folder that is only read: hashed again next time
+                _write_text(_stamp_path(path), json.dumps(stamp | {"mtime_ns": stat.st_mtime_ns}))
         with safe_open(path, framework="pt") as file:
             return Converted({name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {}))  # noqa: SIM118
     except (OSError, ValueError, KeyError, TypeError, SafetensorError):
@@ -89,16 +92,15 @@ def _open(path: Path, key: str) -> Converted | None:
 
 
 def _write(path: Path, key: str, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
+    temporary = _temporary(path)
     try:
-        _save_aligned(Path(temporary), tensors, about)
-        digest, stat = _sha256(Path(temporary)), os.stat(temporary)
+        _save_aligned(temporary, tensors, about)
+        digest, stat = _sha256(temporary), temporary.stat()
         # The stamp goes first: without its file it says nothing, and a file without its stamp would be hashed for nothing.
         _write_text(_stamp_path(path), json.dumps({"key": key, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": digest}))
         os.replace(temporary, path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _save_aligned(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
@@ -118,10 +120,14 @@ def _save_aligned(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
 
 
 def _write_text(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    temporary = _temporary(path)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _temporary(path: Path) -> Path:
+    """A new name in the same folder, so that moving is atomic."""
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
 
 
 def _sha256(path: Path) -> str:

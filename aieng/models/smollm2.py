@@ -21,14 +21,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from aieng.generation.decoding import Sampler, generate, greedy
-from aieng.models.converted import load_converted
+from aieng.models.compiled_llama import CompiledLlama, PackedLayers
+from aieng.models.converted import Converted, load_converted, open_converted
 from aieng.models.gguf_file import LlamaFile, TokenizerData
 from aieng.models.weights import cache_directory, ensure, read_manifest
 from aieng.text.bpe import BPETokenizer
 from aieng.text.chat_template import Message, render_chat
 from aieng.transformer.llama import Llama, LlamaConfig, weight_shapes
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "int8")
 VERSION = "1"  # of the converted form: change it with the form
 
 
@@ -63,7 +64,7 @@ class SmolLM2:
     def with_kernels(self, **kernels: Any) -> SmolLM2:
         """The same weights on other kernels: ``lm.with_kernels(rope=my_apply_rope)``; see `Kernels` for the names."""
         exchanged = dataclasses.replace(self.model.kernels, **kernels)
-        return SmolLM2(Llama(self.config, self.model.weights, exchanged), self.tokenizer, self.chat_template, self.stop_id)
+        return SmolLM2(self.model.with_kernels(exchanged), self.tokenizer, self.chat_template, self.stop_id)
 
     def generate(
         self, prompt: str | Sequence[int], max_new_tokens: int = 64, sampler: Sampler = greedy, *,
@@ -136,7 +137,8 @@ def smollm2(dtype: str = "float32", progress: bool = True, **kernels: Any) -> Sm
 
     Parameters
     ----------
-    dtype : {"float32", "bfloat16"}
+    dtype : {"float32", "bfloat16", "int8"}
+        Of the weights. int8 decodes in one compiled step per token (`aieng.models.compiled_llama`), the fastest.
     progress : bool
         Show a progress bar while fetching.
     **kernels
@@ -167,12 +169,22 @@ def smollm2_from_gguf(path: Path, dtype: str = "float32", sha256: str | None = N
     if sha256 is None:
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    place = cache_directory() / "converted" / f"{sha256[:16]}.float32.safetensors"
-    found = load_converted(place, f"{VERSION} {sha256}", partial(_to_float32, path))
-    data = TokenizerData(**json.loads(found.about["tokenizer"]))
+    form = "int8" if dtype == "int8" else "float32"
+    name, key = f"{sha256[:16]}.{form}.safetensors", f"{VERSION} {form} {sha256}"
+    found = _beside(path, name, key) or load_converted(cache_directory() / "converted" / name, key, partial(_CONVERTERS[form], path))
     config = LlamaConfig(**json.loads(found.about["config"]))
-    weights = {name: weight.to(getattr(torch, dtype)) for name, weight in found.tensors.items()}
-    return SmolLM2(Llama(config, _apart(weights, config)), data.build(), data.chat_template, data.stop_id)
+    model: Llama
+    if form == "int8":
+        model = CompiledLlama(config, PackedLayers.from_tensors(found.tensors))
+    else:
+        model = Llama(config, _apart({n: weight.to(getattr(torch, dtype)) for n, weight in found.tensors.items()}, config))
+    data = TokenizerData(**json.loads(found.about["tokenizer"]))
+    return SmolLM2(model, data.build(), data.chat_template, data.stop_id)
+
+
+def _beside(path: Path, name: str, key: str) -> Converted | None:
+    """The converted file that came with the model's files (AIENG_MODELS_DIR: a classroom, a sandbox), which is only read."""
+    return open_converted(path.parent.parent / "converted" / name, key)
 
 
 def _to_float32(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -187,6 +199,15 @@ def _to_float32(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors[f"model.layers.{i}.self_attn.qkv_proj.weight"] = torch.cat(parts)
     about = {"config": json.dumps(dataclasses.asdict(file.config)), "tokenizer": json.dumps(dataclasses.asdict(file.tokenizer()))}
     return tensors, about
+
+
+def _to_int8(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    tensors, about = _to_float32(path)
+    config = LlamaConfig(**json.loads(about["config"]))
+    return PackedLayers.pack(_apart(tensors, config), config).to_tensors(), about
+
+
+_CONVERTERS = {"float32": _to_float32, "int8": _to_int8}
 
 
 def _apart(tensors: dict[str, Tensor], config: LlamaConfig) -> dict[str, Tensor]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from aieng.transformer.matvec import project
+
 
 def softmax(scores: Tensor, dim: int = -1) -> Tensor:
     """Exponentials divided by their sum, computed without overflow.
@@ -212,7 +214,7 @@ class Linear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        y = x @ self.weight.mT
+        y = project(x, self.weight)
         return y if self.bias is None else y + self.bias
 
 
@@ -221,7 +223,8 @@ class MultiHeadAttention:
     """Several heads side by side: project, split, attend, merge, project back (section 3.2.2).
 
     query, output : Linear (hidden_size to hidden_size); key, value : Linear (to num_key_value_heads * head_dim);
-    num_heads : int, divides hidden_size; num_key_value_heads : int, divides num_heads, the same number when left out.
+    num_heads : int, divides hidden_size; num_key_value_heads : int, divides num_heads, the same number when left out;
+    attention : callable (q, k, v, mask) for equal numbers of heads.
     """
 
     query: Linear
@@ -230,6 +233,7 @@ class MultiHeadAttention:
     output: Linear
     num_heads: int
     num_key_value_heads: int | None = None
+    attention: AttentionKernel = scaled_dot_product_attention
 
     def __call__(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> Tensor:
         """Attend from x (batch, tokens, hidden_size) to memory (batch, keys, hidden_size), or to x itself without one.
@@ -240,4 +244,4 @@ class MultiHeadAttention:
         shared = self.num_key_value_heads or self.num_heads
         q = split_heads(self.query(x), self.num_heads)
         k, v = split_heads(self.key(source), shared), split_heads(self.value(source), shared)
-        return self.output(merge_heads(grouped_query_attention(q, k, v, mask)))
+        return self.output(merge_heads(grouped_query_attention(q, k, v, mask, self.attention)))

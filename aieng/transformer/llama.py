@@ -185,6 +185,10 @@ class Llama:
         self.output = kernels.linear(self.embedding if config.tie_word_embeddings else get("lm_head.weight"))
         self.dtype: torch.dtype = weights["model.norm.weight"].dtype
 
+    def with_kernels(self, kernels: Kernels) -> Llama:
+        """The same weights on other kernels."""
+        return Llama(self.config, self.weights, kernels)
+
     def new_cache(self, batch: int = 1, capacity: int | None = None) -> Any:
         """An empty cache for `batch` sequences of up to `capacity` tokens (default: the context length)."""
         c = self.config

@@ -120,3 +120,16 @@ def test_bad_input(lm, call, message):
 def test_unknown_kernel(lm):
     with pytest.raises(TypeError, match="ropes"):
         smollm2(ropes=apply_rope)
+
+
+def test_int8_keeps_the_perplexity_and_the_answer(lm, ids):
+    packed = smollm2("int8")
+    assert packed.perplexity(ids[:400]) == pytest.approx(lm.perplexity(ids[:400]), rel=0.02)
+    assert packed.chat("What is the capital of France?", 20) == "The capital of France is Paris."
+    with torch.inference_mode():  # the compiled step, token by token: the rounding of activations counts too
+        cache = packed.model.new_cache(1, 100)
+        steps = torch.cat([packed.model(torch.tensor([[i]]), cache)[0] for i in ids[:100]])
+    losses = [torch.nn.functional.cross_entropy(x[:99], torch.tensor(ids[1:100])) for x in (steps, lm.logits(ids[:100]))]
+    assert float(losses[0].exp()) == pytest.approx(float(losses[1].exp()), rel=0.02)
+    wrong = packed.with_kernels(rope=lambda x, positions, theta: apply_rope(x, positions, theta, "interleaved"))
+    assert (wrong.logits(ids[:9]) - packed.logits(ids[:9])).abs().max() > 1
