@@ -35,9 +35,9 @@ def softmax(scores: Tensor, dim: int = -1) -> Tensor:
     """
     highest = scores.amax(dim, keepdim=True)
     # The shift cancels in the quotient; it keeps exp() from overflowing. A row of -inf only must not give inf - inf.
-    exponentials = torch.exp(scores - highest.masked_fill(highest == -math.inf, 0.0))
-    total = exponentials.sum(dim, keepdim=True)
-    return exponentials / total.masked_fill(total == 0.0, 1.0)
+    exponentials = torch.exp(scores - highest.clamp_min(torch.finfo(scores.dtype).min))
+    # The highest score adds exp(0) = 1, so that a total below 1 is that of a row of -inf only: 0.
+    return exponentials / exponentials.sum(dim, keepdim=True).clamp_min(1.0)
 
 
 def padding_mask(attention_mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
