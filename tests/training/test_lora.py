@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from aieng.training.lora import LoRALinear
+from aieng.quantization.nf4 import NF4Weight
+from aieng.training.lora import LoRALinear, NF4Linear
 
 
 def test_starts_as_the_base_and_trains_only_its_own():
@@ -31,9 +32,9 @@ def test_starts_as_the_base_and_trains_only_its_own():
 def test_scaling_and_seed():
     base = nn.Linear(6, 4, bias=False)
     one, two = LoRALinear(base, 2, alpha=2.0, seed=3), LoRALinear(base, 2, alpha=8.0, seed=3)
-    assert torch.equal(one.A, two.A) and not torch.equal(one.A, LoRALinear(base, 2, seed=4).A)
+    assert torch.equal(one.lora_A, two.lora_A) and not torch.equal(one.lora_A, LoRALinear(base, 2, seed=4).lora_A)
     for layer in (one, two):
-        nn.init.ones_(layer.B)
+        nn.init.ones_(layer.lora_B)
     x = torch.randn(5, 6)
     assert torch.allclose(two(x) - base(x), 4 * (one(x) - base(x)), atol=1e-5)
 
@@ -43,3 +44,13 @@ def test_refusals():
         LoRALinear(nn.Linear(3, 5), rank=0)
     with pytest.raises(ValueError, match="1 to 3"):
         LoRALinear(nn.Linear(3, 5), rank=4)
+
+
+def test_over_a_weight_in_nf4():
+    w = torch.randn(24, 64, generator=torch.Generator().manual_seed(0)) * 0.1
+    base = NF4Linear(NF4Weight.from_float(w))
+    layer, x = LoRALinear(base, 4), torch.randn(3, 64)
+    assert torch.equal(layer(x), x @ base.weight.T) and (base.weight - w).abs().max() < 0.05
+    layer(x).sum().backward()
+    assert layer.lora_B.grad.abs().sum() > 0
+    assert sum(p.numel() for p in layer.parameters() if p.requires_grad) == 4 * (24 + 64)
