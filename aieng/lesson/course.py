@@ -92,8 +92,23 @@ SECTIONS: tuple[Section, ...] = (
                       "build_prompt": "aieng.generation.rag:build_prompt"}),
         ),
     ),
-    Section("03-llm-internals", "LLM internals", "positions, RoPE, attention, the Transformer, the KV cache", 240,
-            "section 02"),
+    Section(
+        "03-llm-internals", "LLM internals", "positions, RoPE, attention, the Transformer, the KV cache", 240, "section 02",
+        (
+            Exercise("3.1", "Positions: sinusoidal and learned", 25, 1, 11,
+                     {name: f"aieng.transformer.positions:{name}" for name in ("sinusoidal_positions", "embed_tokens")}),
+            Exercise("3.2", "RoPE: positions as rotations", 35, 2, 18,
+                     {name: f"aieng.transformer.positions:{name}" for name in ("rope_frequencies", "apply_rope")}),
+            Exercise("3.3", "Scaled dot-product attention", 35, 2, 17,
+                     {name: f"aieng.transformer.attention:{name}" for name in ("softmax", "scaled_dot_product_attention")}),
+            Exercise("3.4", "The Transformer, and SmolLM2 assembled", 60, 3, 23,
+                     {**{name: f"aieng.transformer.blocks:{name}"
+                         for name in ("layer_norm", "rms_norm", "gelu", "swiglu", "EncoderBlock", "CrossAttentionBlock", "DecoderOnlyBlock")},
+                      "llama_logits": "aieng.transformer.assembly:llama_logits"}),
+            Exercise("3.5", "The key-value cache", 40, 2, 16,
+                     {"KVCache": "aieng.transformer.kv_cache:KVCache", "generate": "aieng.generation.decoding:generate"}),
+        ),
+    ),
     Section(
         "04-core-optimizations", "Core optimizations", "paged attention, mixture of experts, FlashAttention", 210, "section 03",
         (
@@ -148,8 +163,20 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section("06-reasoning", "Reasoning", "chain of thought, process supervision, tools, tree of thoughts", 210,
             "section 02"),
-    Section("07-transformers-deep-dive", "Transformers deep dive", "masks, multi-head attention, what heads do", 180,
-            "section 03"),
+    Section(
+        "07-transformers-deep-dive", "Transformers deep dive", "masks, multi-head attention, what heads do", 180, "section 03",
+        (
+            Exercise("7.1", "The causal mask and masked attention", 35, 2, 25,
+                     {"causal_mask": "aieng.transformer.attention:causal_mask",
+                      "attention_weights": "aieng.transformer.attention:attention_weights",
+                      "masked_attention": "aieng.transformer.attention:scaled_dot_product_attention"}),
+            Exercise("7.2", "Multi-head attention, and heads that share keys and values", 50, 3, 34,
+                     {"MultiHeadAttention": "aieng.transformer.attention:MultiHeadAttention"}),
+            Exercise("7.3", "What heads do", 40, 2, 26,
+                     {name: f"aieng.transformer.head_scores:{name}"
+                      for name in ("previous_token_score", "attention_sink_score", "induction_score", "ablation_effects")}),
+        ),
+    ),
     Section("08-mcp-and-agents", "MCP, agents and applications", "prompts, context, the Model Context Protocol, agents",
             210, "sections 01 and 06"),
 )

@@ -39,6 +39,38 @@ def sinusoidal_positions(n: int, dim: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).reshape(n, dim).float()
 
 
+def embed_tokens(ids: Tensor, token_embeddings: Tensor, position_embeddings: Tensor) -> Tensor:
+    """Look up each token's vector and add that of its place.
+
+    Parameters
+    ----------
+    ids : Tensor (..., tokens), int64
+    token_embeddings : Tensor (vocab_size, dim)
+        Row i belongs to token i.
+    position_embeddings : Tensor (max_positions, dim)
+        Row p belongs to place p: learned, or from `sinusoidal_positions`.
+
+    Returns
+    -------
+    Tensor (..., tokens, dim)
+
+    Raises
+    ------
+    ValueError
+        More tokens than there are positions, or rows of different length.
+
+    References
+    ----------
+    Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; learned: Gehring et al. 2017 (arXiv:1705.03122), section 3.1.
+    """
+    tokens = ids.shape[-1]
+    if tokens > len(position_embeddings):
+        raise ValueError(f"{tokens} tokens, but the table ends after {len(position_embeddings)} positions: shorten the text")
+    if token_embeddings.shape[1] != position_embeddings.shape[1]:
+        raise ValueError(f"tokens have {token_embeddings.shape[1]} features, positions {position_embeddings.shape[1]}: they are added up")
+    return token_embeddings[ids] + position_embeddings[:tokens]
+
+
 def rope_frequencies(head_dim: int, theta: float = 10000.0) -> Tensor:
     """Turning speeds of RoPE's pairs, in radians per position: theta^(−2i/head_dim) for i = 0 … head_dim/2 − 1.
 
