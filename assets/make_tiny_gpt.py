@@ -44,7 +44,7 @@ def main() -> None:
             return float(cross_entropy(gpt.model(windows[:, :-1]), windows[:, 1:]))
 
     def report(step: int, loss: float) -> None:
-        if step % 100 == 99:
+        if step % 200 == 199:
             print(f"step {step + 1}: loss {loss:.3f}, held out {unseen_loss():.3f}, {time.perf_counter() - begin:.0f} s", flush=True)
             save(step + 1)
 

@@ -261,8 +261,12 @@ def static_batching(model: Llama, requests: Sequence[Any], batch_size: int) -> i
 
 
 @torch.inference_mode()
-def beam_search(engine: PagedEngine, prompt: Sequence[int], width: int, max_new_tokens: int) -> list[tuple[float, list[int]]]:
+def beam_search(
+    engine: PagedEngine, prompt: Sequence[int], width: int, max_new_tokens: int, on_step: Callable[[], None] | None = None
+) -> list[tuple[float, list[int]]]:
     """The `width` likeliest continuations that a search with that many beams finds; beams share blocks until they differ.
+
+    `on_step` is called after each step, while all beams hold their blocks.
 
     Returns
     -------
@@ -283,6 +287,8 @@ def beam_search(engine: PagedEngine, prompt: Sequence[int], width: int, max_new_
         for _, parent in beams:
             engine.release(parent)
         beams = grown
+        if on_step is not None:
+            on_step()
     for _, request in beams:
         engine.release(request)
     return [(score, request.output) for score, request in beams]

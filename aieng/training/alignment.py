@@ -34,7 +34,7 @@ class Responses:
         return self.ids[:, self.prompt_length:]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample_responses(model: Llama, prompts: Tensor, max_new_tokens: int, stop_id: int, generator: torch.Generator) -> Responses:
     """Draw a continuation of every prompt, all at once, at temperature 1.
 
@@ -67,7 +67,7 @@ class RewardModel:
 
 
 def train_reward_model(
-    reward: RewardModel, chosen: Responses, rejected: Responses, *, steps: int = 150, learning_rate: float = 0.5, decay: float = 1e-4,
+    reward: RewardModel, chosen: Responses, rejected: Responses, *, steps: int = 150, learning_rate: float = 0.5, decay: float = 1e-3,
     loss: Callable[[Tensor, Tensor], Tensor] = preference.bradley_terry_loss,
 ) -> list[float]:
     """Fit the reward to comparisons by gradient descent; row i of `chosen` was preferred to row i of `rejected`. Returns the losses."""
@@ -76,7 +76,7 @@ def train_reward_model(
     for _ in range(steps):
         value = loss(reward(chosen.new, chosen.mask), reward(rejected.new, rejected.mask))
         optimizer.zero_grad()
-        (value + decay * reward.values.square().sum()).backward()  # type: ignore[no-untyped-call]
+        (value + decay * reward.values.square().sum()).backward()
         optimizer.step()
         losses.append(float(value.detach()))
     return losses
@@ -87,11 +87,11 @@ class AlignmentConfig:
     """beta: weight of the KL to the reference; group: responses a prompt; prompts: prompts a step."""
 
     beta: float
-    steps: int = 60
+    steps: int = 60  # one update each
     prompts: int = 6
     group: int = 8
     max_new_tokens: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     clip_range: float = 0.2
     seed: int = 0
 
@@ -145,7 +145,7 @@ def align(
         # One step per batch of samples: the policy that sampled is the policy that is trained, so the ratio is 1 and PPO is REINFORCE.
         loss = policy_loss(log_probs, log_probs.detach(), advantages, made.mask, config.clip_range) + config.beta * distance
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(list(weights), 1.0)
         optimizer.step()
         run.reward.append(float(scores.mean()))

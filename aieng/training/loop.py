@@ -74,7 +74,7 @@ def train(
         if not math.isfinite(value):
             raise ValueError(f"the loss is {value} at step {step}: lower the learning rate ({config.learning_rate})")
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
         optimizer.step()
         losses.append(value)

@@ -56,10 +56,11 @@ def bt_by_hand(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns
 def bt_stable(bradley_terry_loss: Fns, kl_per_token: Fns, group_advantages: Fns, policy_gradient_loss: Fns) -> None:
     chosen = torch.tensor([-300.0], requires_grad=True)
     loss = bradley_terry_loss(chosen, torch.tensor([0.0]))
-    expect(math.isfinite(float(loss.detach())), f"Rewards -300 and 0 gave {float(loss.detach())}: sigmoid became 0 before its log was taken. Use logsigmoid "
+    value = float(loss.detach())
+    expect(math.isfinite(value), f"Rewards -300 and 0 gave {value}: sigmoid became 0 before its log was taken. Use logsigmoid "
                                        f"or "
                                        "softplus.")
-    expect_close(float(loss.detach()), 300, "Far on the wrong side the loss is the difference itself, 300.")
+    expect_close(value, 300, "Far on the wrong side the loss is the difference itself, 300.")
     loss.backward()
     expect_close(chosen.grad, [-1], "There the gradient for the chosen reward is -1: it must neither vanish nor become nan.")
 

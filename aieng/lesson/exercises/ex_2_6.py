@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def chunk_errors(chunk: Any, retrieve: Any, build_prompt: Any) -> None:
     for empty in ("", " \n "):
         expect(list(chunk(empty, 3, 1)) == [], f"A text without words ({empty!r}) has no chunks.")
     for size, overlap in ((0, 0), (3, 3), (3, 4), (3, -1)):
-        expect_raises(ValueError, lambda s=size, o=overlap: chunk(TEXT, s, o),  # type: ignore[misc]
+        expect_raises(ValueError, partial(chunk, TEXT, size, overlap),
                       f"size {size} with overlap {overlap} should raise ValueError.")
 
 

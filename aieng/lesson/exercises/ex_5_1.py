@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -153,7 +154,6 @@ def errors(absmax: Any, affine: Any, matmul: Any) -> None:
         absmax(x, 1)
         affine(x, 0)
     for bits in (1, 9):
-        expect_raises(ValueError, lambda b=bits: absmax(x, None, b), f"bits={bits} should raise ValueError: a code is 2 to 8 "
-                                                                     f"bits.")  # type: ignore[misc]
+        expect_raises(ValueError, partial(absmax, x, None, bits), f"bits={bits} should raise ValueError: a code is 2 to 8 bits.")
     expect_raises(ValueError, lambda: matmul(x, torch.zeros(3, 5, dtype=torch.int8), torch.ones(3, 1)),
                   "x with 4 inputs a row and a weight of 5 should raise ValueError.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gguf
@@ -160,8 +161,7 @@ def errors(groups: Any, d8: Any, e8: Any, d4: Any, e4: Any) -> None:
     expect_raises(ValueError, lambda: groups(torch.ones(2, 10), 4, 4), "10 numbers in groups of 4 should raise ValueError.")
     expect_raises(ValueError, lambda: groups(torch.ones(2, 8), 9, 4), "bits=9 should raise ValueError: a code is one byte at most.")
     for call, width in ((d8, 34), (d4, 20)):
-        expect_raises(ValueError, lambda c=call, w=width: c(torch.zeros(2, w + 1, dtype=torch.uint8)),  # type: ignore[misc]
+        expect_raises(ValueError, partial(call, torch.zeros(2, width + 1, dtype=torch.uint8)),
                       f"Blocks of {width + 1} bytes should raise ValueError: this format has {width}.")
     for call in (e8, e4):
-        expect_raises(ValueError, lambda c=call: c(torch.zeros(2, 64)),
-                      "Blocks of 64 weights should raise ValueError.")  # type: ignore[misc]
+        expect_raises(ValueError, partial(call, torch.zeros(2, 64)), "Blocks of 64 weights should raise ValueError.")

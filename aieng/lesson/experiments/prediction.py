@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -123,7 +124,7 @@ def write(gpt: TinyGPT, prompt: str, tokens: int = 40, seed: int = 0) -> str:
 
 
 @experiment
-def train_a_gpt(cross_entropy: Any, *, steps: int = 300, prompts: tuple[str, ...] = ("Teapot:", "Sparrow:", "Norway:")) -> Finding:
+def train_a_gpt(cross_entropy: Any, *, steps: int = 500, prompts: tuple[str, ...] = ("Teapot:", "Sparrow:", "Norway:")) -> Finding:
     """Train a GPT from random weights on the corpus, here and now (about half a minute on two free cores).
 
     It writes something before and after.
@@ -133,17 +134,17 @@ def train_a_gpt(cross_entropy: Any, *, steps: int = 300, prompts: tuple[str, ...
     if quick():
         steps = 6
     gpt = tiny_gpt(load_tiny_gpt().tokenizer, seed=1)
-    before = [write(gpt, p) for p in prompts]
+    before = [write(gpt, p, seed=n) for n, p in enumerate(prompts)]
     begin = time.perf_counter()
     losses = train_language_model(gpt, cross_entropy, split_texts(load_corpus().texts)[0], steps)
     seconds = time.perf_counter() - begin
-    after = [write(gpt, p) for p in prompts]
+    after = [write(gpt, p, seed=n) for n, p in enumerate(prompts)]
     first, last = losses[0], sum(losses[-10:]) / len(losses[-10:])
     texts = "\n\n".join(f"*before:* {_quoted(a)}  \n*after {len(losses)} steps:* {_quoted(b)}" for a, b in zip(before, after))
     return Finding(
         f"{len(losses)} steps in {seconds:.0f} s took the loss from {first:.2f} (ln 1,026 = 6.93 is pure guessing) to {last:.2f} nats a "
         f"token: "
-        f"from {2.718281828 ** first:,.0f} equally likely tokens to {2.718281828 ** last:,.0f}. Its text looks like a definition, and "
+        f"from {math.exp(first):,.0f} equally likely tokens to {math.exp(last):,.0f}. Its text looks like a definition, and "
         f"means "
         f"little: half a million weights and a minute are a beginning.\n\n{texts}",
         curves("Training loss of your tiny GPT", "step", "cross entropy (nats a token)", list(range(1, len(losses) + 1)), {"loss": losses},

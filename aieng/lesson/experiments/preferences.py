@@ -41,7 +41,7 @@ class Setting:
         return true_preference(tokens, mask, self.liked)
 
 
-def make_setting(bradley_terry_loss: Any, *, pairs: int = 400, seed: int = 0) -> Setting:
+def make_setting(bradley_terry_loss: Any, *, pairs: int = 1000, seed: int = 0) -> Setting:
     """Sample pairs of responses, let the annotator choose, fit the reward model with the learner's loss."""
     gpt = load_tiny_gpt()
     # Prompts of equal length, so that a batch needs no padding.
@@ -71,7 +71,7 @@ def _part(responses: Responses, rows: slice) -> Responses:
 
 
 @experiment
-def reward_from_comparisons(bradley_terry_loss: Any, *, pairs: int = 400) -> Finding:
+def reward_from_comparisons(bradley_terry_loss: Any, *, pairs: int = 1000) -> Finding:
     """Fit a reward model to an annotator's choices, and read off what it learned to like.
 
     The numbers: `agreement` on unseen pairs, `first_loss`, `last_loss`, `likes` (tokens), `setting`.
@@ -88,7 +88,8 @@ def reward_from_comparisons(bradley_terry_loss: Any, *, pairs: int = 400) -> Fin
         f"on "
         f"{pairs - int(0.8 * pairs)} new pairs the reward agrees with the annotator's choice {setting.agreement:.0%} of the time. The "
         f"annotator "
-        f"likes {', '.join(liked)} (each once, two at most) and hates repetition; the model gives its highest values to the tokens below. "
+        f"likes {', '.join(liked)} (each once, two at most) and hates repetition, and it is not always of one mind, as people are; the "
+        f"model gives its highest values to the tokens below. "
         "Repetition is rare in the pairs, so it has hardly heard of that rule.",
         bars("What the reward model pays "
              "for", "value of one occurrence", [t.replace(" ", "·") for t in tokens], {"value": best.values.tolist()}),
@@ -109,7 +110,7 @@ def run_alignment(setting: Setting, config: AlignmentConfig, group_advantages: A
 
 
 @experiment
-def align_a_little(setting: Any, group_advantages: Any, policy_gradient_loss: Any, kl_per_token: Any, *, beta: float = 0.1,
+def align_a_little(setting: Any, group_advantages: Any, policy_gradient_loss: Any, kl_per_token: Any, *, beta: float = 0.3,
                    steps: int = 30) -> Finding:
     """A short run with the learner's three functions (some fifteen seconds).
 

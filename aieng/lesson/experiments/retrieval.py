@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aieng.data.corpus import Corpus
-from aieng.data.questions import Question, load_questions, load_rag_evaluation
+from aieng.data.questions import load_questions, load_rag_evaluation
 from aieng.figures.language import bars, curves
 from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
@@ -158,31 +158,27 @@ def _share(answers: list[str], rows: list[int]) -> float:
 
 
 @experiment
-def answer_live(retrieve: Any, build_prompt: Any, lm: Any, encoder: Any, corpus: Corpus, *, numbers: tuple[int, ...] = (0, 35, 43, 64),
-                k: int = 3, budget: int = 400) -> Finding:
-    """A few questions end to end, here and now (about ten seconds): retrieve, build the prompt, let SmolLM2 answer.
+def answer_live(retrieve: Any, build_prompt: Any, answerer: Any, encoder: Any, corpus: Corpus, *, count_tokens: Callable[[str], int],
+                numbers: tuple[int, ...] = (0, 1, 43, 64), k: int = 3, budget: int = 400) -> Finding:
+    """A few questions end to end, here and now (about ten seconds): retrieve, build the prompt, let the model answer.
 
     The numbers: `answers` (texts), `right`, `asked`, `tokens` (of the longest prompt).
     """
     questions = load_questions()
     search = exact_search(corpus.embeddings)
+    numbers = numbers[:1] if quick() else numbers
     answers, lines, longest = [], [], 0
-
-    def count(text: str) -> int:
-        return len(lm.tokenizer.encode(text))
-
-    for n in numbers[:1] if quick() else numbers:
-        question: Question = questions[n]
+    for n in numbers:
+        question = questions[n]
         found = retrieve(question.question, encoder.encode, search, k)
-        prompt, used = build_prompt(question.question, [corpus.texts[i] for i, _ in found], budget, count)
-        longest = max(longest, count(prompt))
-        answers.append(lm.chat(prompt, 20))
+        prompt, used = build_prompt(question.question, [corpus.texts[i] for i, _ in found], budget, count_tokens)
+        longest = max(longest, count_tokens(prompt))
+        answers.append(answerer.chat(prompt, 20))
         cited = ", ".join(f"[{place}] {corpus.passages[found[i][0]].title} ({found[i][1]:.2f})" for place, i in enumerate(used, 1))
         mark = "no passage answers this" if not question.answerable else "right" if question.accepts(answers[-1]) else "not right"
         lines.append(f"- **{question.question}** `{' '.join(answers[-1].split())}` ({mark})  \n  from {cited}")
     right = sum(questions[n].accepts(a) for n, a in zip(numbers, answers))
     return Finding(
-        f"Live, on this machine: {right} of {sum(questions[n].answerable for n, _ in zip(numbers, answers))} answerable questions right; "
-        f"the longest "
-        f"prompt has {longest} of {budget} tokens.\n\n" + "\n".join(lines),
+        f"Live, on this machine: {right} of {sum(questions[n].answerable for n in numbers)} answerable questions right; the longest prompt "
+        f"has {longest} of {budget} tokens.\n\n" + "\n".join(lines),
         data={"answers": answers, "right": right, "asked": len(answers), "tokens": longest})

@@ -91,7 +91,7 @@ def greedy_repeats(
 
     The numbers: `distinct` {name: share}, `greedy`, `nucleus`.
     """
-    prompts = PROMPTS
+    prompts: tuple[str, ...] = PROMPTS
     if quick():
         prompts, tokens = PROMPTS[:1], 16
     steps = (scale_temperature, keep_top_k, keep_top_p, sample)

@@ -142,7 +142,7 @@ def beta_explorer(runs: Sequence[dict[str, Any]]) -> Explorer | CourseFigure:
     ordered = sorted(runs, key=lambda run: run["beta"])
     scores = [v for run in ordered for key in ("reward", "gold") for v in run[key]]
     ranges = {"score": (min(scores) - 0.2, max(scores) + 0.2), "kl": (0.0, 1.05 * max(v for run in ordered for v in run["kl"]))}
-    first = min(range(len(ordered)), key=lambda i: abs(ordered[i]["beta"] - 0.1))
+    first = min(range(len(ordered)), key=lambda i: abs(ordered[i]["beta"] - 0.3))
     still = draw.alignment_curves(ordered[first], ranges)
     if not interactive_allowed():
         return still
