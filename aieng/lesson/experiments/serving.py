@@ -128,8 +128,8 @@ def serve_smollm2(
         f"{rate['one at a time']:.3g}. Continuous batching is {speedup:.2f} times as fast as static. {identical} of {count} requests got "
         "exactly the tokens that they get alone."
     )
-    figure = places_timeline({f"static: {steps['static']} steps": _fixed_places(padded, places),
-                              f"continuous, yours: {steps['continuous']} steps": _moving_places(asked, engine.batches, places)})
+    figure = places_timeline({"static, in fixed groups": _fixed_places(padded, places),
+                              "continuous, yours": _moving_places(asked, engine.batches, places)})
     return Finding(sentence, figure, {"rate": rate, "speedup": speedup, "steps": steps, "identical": identical, "count": count,
                                       "tokens": tokens})
 
