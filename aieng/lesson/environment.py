@@ -17,7 +17,7 @@ def grading() -> bool:
 def spare_stderr() -> None:
     """While nbgrader runs a notebook, send what would go to standard error to standard output.
 
-    nbgrader gives no points to a graded cell that writes to standard error; a warning or a progress bar of a right answer must not cost them.
+    nbgrader gives no points to a graded cell that writes to standard error; a right answer's warning or progress bar must not cost them.
     """
     if grading() and type(sys.stderr).__module__.startswith("ipykernel"):
         sys.stderr = sys.stdout
