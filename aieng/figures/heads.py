@@ -53,7 +53,8 @@ def mask_panels(tokens: Sequence[str], scores: ArrayLike, masked: ArrayLike, wei
     limit = float(np.abs(parts[0]).max()) or 1.0
     for column, (part, name) in enumerate(zip(parts, ("score", "score + mask", "weight")), 1):
         last = column == 3
-        text = [[_number(v, hide, last) for v, hide in zip(row, rows)] for row, rows in zip(part, hidden if column == 2 else np.zeros_like(hidden))]
+        text = [[_number(v, hide, last) for v, hide in zip(row, rows)] for row,
+                rows in zip(part, hidden if column == 2 else np.zeros_like(hidden))]
         fig.add_heatmap(
             z=part, x=labels, y=labels, text=text, texttemplate="%{text}" if n <= 9 else "", hoverongaps=False, row=1, col=column,
             zmin=0.0 if last else -limit, zmax=1.0 if last else limit, colorscale=WEIGHTS if last else SIGNED, showscale=False,
@@ -64,7 +65,8 @@ def mask_panels(tokens: Sequence[str], scores: ArrayLike, masked: ArrayLike, wei
     fig.update_yaxes(title_text="query: looks", row=1, col=1)
     shown = int(hidden.sum())
     future = float(np.triu(parts[2], 1).sum() / n)
-    return describe(fig, f"{title}. Three maps of {n} by {n} tokens. {shown} of {n * n} scores are hidden (grey). After the softmax, a query gives "
+    return describe(fig, f"{title}. Three maps of {n} by {n} tokens. {shown} of {n * n} scores are hidden (grey). After the softmax, a "
+                         f"query gives "
                          f"{future:.2f} of its weight to later tokens on average. Largest weights: {_strongest(parts[2], tokens)}.")
 
 
@@ -83,8 +85,10 @@ def _strongest(weights: np.ndarray, tokens: Sequence[str], count: int = 4) -> st
 def noticed_bars(tokens: Sequence[str], moved: Mapping[str, Sequence[float]], replaced: int) -> CourseFigure:
     """How far the scores at each position moved when one token was replaced; nothing at all has no bar."""
     labels = _labels(tokens)
-    fig = new_figure("Which predictions notice that a token was replaced?", "token", "largest change of a score", barmode="group", bargap=0.25,
-                     subtitle=f"“{tokens[replaced].strip()}”, at the dotted line, was replaced", legend=LEGEND_BELOW, margin_b=120, height=460)
+    fig = new_figure("Which predictions notice that a token was "
+                     "replaced?", "token", "largest change of a score", barmode="group", bargap=0.25,
+                     subtitle=f"“{tokens[replaced].strip()}”, at the dotted line, was "
+                              f"replaced", legend=LEGEND_BELOW, margin_b=120, height=460)
     told = []
     for i, (name, values) in enumerate(moved.items()):
         v = np.asarray(values, dtype=float)
@@ -149,7 +153,8 @@ def grid_and_map(
     fig.update_yaxes(title_text="query: looks", row=1, col=2)
     best = [np.unravel_index(i, z.shape) for i in np.argsort(-z, axis=None, kind="stable")[:5]]
     listed = ", ".join(f"layer {a} head {b} {z[a, b]:.2f}" for a, b in best)
-    return describe(fig, f"{title}{': ' + told if told else ''}. {_rows(w, tokens)} The grid shows {name} for {z.shape[0]} layers of {z.shape[1]} heads; highest: {listed}.")
+    return describe(fig, f"{title}{': ' + told if told else ''}. {_rows(w, tokens)} The grid shows {name} for {z.shape[0]} layers of "
+                         f"{z.shape[1]} heads; highest: {listed}.")
 
 
 def _rows(weights: np.ndarray, tokens: Sequence[str], most: int = 12) -> str:
@@ -164,13 +169,18 @@ def accuracy_lines(heads: Sequence[int], accuracy: Mapping[int, Sequence[float]]
                      subtitle=f"name the symbols {', '.join(map(str, places[:-1]))} and {places[-1]} places before")
     means = [float(np.mean(accuracy[h])) for h in heads]
     x = [str(h) for h in heads]
-    fig.add_scatter(x=x, y=means, mode="lines+markers", name="mean", line={"color": COLORS[0]}, hovertemplate="%{x} heads: %{y:.1%}<extra></extra>")
-    fig.add_scatter(x=[str(h) for h in heads for _ in accuracy[h]], y=[a for h in heads for a in accuracy[h]], mode="markers", name="one run",
-                    marker={"color": COLORS[1], "symbol": "line-ew-open", "size": 12, "line": {"width": 2}}, hovertemplate="%{y:.1%}<extra></extra>")
-    fig.add_hline(y=chance, line={"color": GREY, "dash": "dot"}, annotation_text=f"guessing: {chance:.0%}", annotation_position="bottom right")
+    fig.add_scatter(x=x, y=means, mode="lines+markers", name="mean", line={"color": COLORS[0]},
+                    hovertemplate="%{x} heads: %{y:.1%}<extra></extra>")
+    fig.add_scatter(x=[str(h) for h in heads for _ in accuracy[h]], y=[a for h in heads for a in accuracy[h]], mode="markers",
+                    name="one run",
+                    marker={"color": COLORS[1], "symbol": "line-ew-open", "size": 12, "line": {"width": 2}},
+                    hovertemplate="%{y:.1%}<extra></extra>")
+    fig.add_hline(y=chance, line={"color": GREY, "dash": "dot"}, annotation_text=f"guessing: {chance:.0%}",
+                  annotation_position="bottom right")
     fig.update_yaxes(range=[0, 1.05], tickformat=".0%")
     fig.update_xaxes(type="category")
-    return describe(fig, "Share of right answers: " + ", ".join(f"{h} heads {m:.0%}" for h, m in zip(heads, means)) + f"; guessing {chance:.0%}.")
+    return describe(fig, "Share of right answers: " + ", ".join(f"{h} heads {m:.0%}" for h,
+                                                                m in zip(heads, means)) + f"; guessing {chance:.0%}.")
 
 
 def ablation_bars(names: Sequence[str], effects: Mapping[str, Sequence[float]], *, kinds: Sequence[str]) -> CourseFigure:
@@ -182,13 +192,17 @@ def ablation_bars(names: Sequence[str], effects: Mapping[str, Sequence[float]], 
         v = np.asarray(values, dtype=float)
         for i, kind in enumerate(order):
             rows = [j for j, k in enumerate(kinds) if k == kind]
-            fig.add_bar(y=[names[j] for j in rows], x=v[rows], orientation="h", name=kind, legendgroup=kind, showlegend=column == 1, row=1, col=column,
-                        marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}}, text=[f"{x:+.2f}" for x in v[rows]], textposition="outside",
+            fig.add_bar(y=[names[j] for j in rows], x=v[rows], orientation="h", name=kind, legendgroup=kind, showlegend=column == 1, row=1,
+                        col=column,
+                        marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}}, text=[f"{x:+.2f}" for x in v[rows]],
+                        textposition="outside",
                         cliponaxis=False, hovertemplate="%{y}: %{x:+.3f} nats<extra>%{fullData.name}</extra>")
         told.append(f"{loss}: " + ", ".join(f"{n} {x:+.2f}" for n, x in zip(names, v)))
         span = max(float(v.max()), 0.02)
-        fig.update_xaxes(range=[min(1.3 * float(v.min()), -0.15 * span), 1.3 * span], title_text="rise of the loss (nats a token)", row=1, col=column)
-    fig.update_layout(template=TEMPLATE, title_text=headline("What the loss does when heads are switched off"), height=210 + 26 * len(names),
+        fig.update_xaxes(range=[min(1.3 * float(v.min()), -0.15 * span), 1.3 * span], title_text="rise of the loss (nats a "
+                                                                                                 "token)", row=1, col=column)
+    fig.update_layout(template=TEMPLATE, title_text=headline("What the loss does when heads are switched "
+                                                             "off"), height=210 + 26 * len(names),
                       margin_t=96, margin_b=120, legend=LEGEND_BELOW, bargap=0.2)
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(names)[::-1])
     fig.update_yaxes(autorange="reversed", categoryarray=list(names))
@@ -203,7 +217,8 @@ def relation_bars(relations: Sequence[str], given: Mapping[str, ArrayLike]) -> C
     for i, (name, values) in enumerate(given.items()):
         v: Any = np.asarray(values, dtype=float)
         fig.add_bar(y=list(relations), x=v, orientation="h", name=name, marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}},
-                    text=[f"{x:.2f}" for x in v], textposition="outside", cliponaxis=False, hovertemplate="%{y}: %{x:.2f}<extra>%{fullData.name}</extra>")
+                    text=[f"{x:.2f}" for x in v], textposition="outside", cliponaxis=False,
+                    hovertemplate="%{y}: %{x:.2f}<extra>%{fullData.name}</extra>")
         told.append(f"{name}: " + ", ".join(f"{r} {x:.2f}" for r, x in zip(relations, v)))
     fig.update_xaxes(range=[0, 1.05])
     fig.update_yaxes(autorange="reversed")

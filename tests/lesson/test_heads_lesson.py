@@ -12,7 +12,8 @@ from aieng.transformer import head_scores
 from aieng.transformer.attention import MultiHeadAttention, attention_weights, causal_mask, scaled_dot_product_attention
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights
 
-FUNCTIONS = {name: getattr(head_scores, name) for name in ("previous_token_score", "attention_sink_score", "induction_score", "ablation_effects")}
+FUNCTIONS = {name: getattr(head_scores, name) for name in ("previous_token_score", "attention_sink_score", "induction_score",
+                                                           "ablation_effects")}
 
 
 class Words:
@@ -37,7 +38,8 @@ class Words:
 class TinyLM:
     """Stands in for SmolLM2."""
 
-    config = LlamaConfig(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3, vocab_size=400)
+    config = LlamaConfig(hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
+                         vocab_size=400)
 
     def __init__(self, kernels=None, tokenizer=None):
         self.model = Llama(self.config, init_weights(self.config, seed=5, std=0.3, requires_grad=False), kernels)
@@ -64,7 +66,8 @@ def test_training_without_a_mask(monkeypatch):
     monkeypatch.setenv("AIENG_PACE", "quick")
     found = masking.with_and_without_mask(scaled_dot_product_attention, causal_mask)
     assert len(found.data["losses"]["without"]) == 12
-    assert found.data["guessing"] == pytest.approx(np.log(len(masking.Letters("".join(masking.load_corpus().texts[:400])).letters)), rel=1e-5)
+    assert found.data["guessing"] == pytest.approx(np.log(len(masking.Letters("".join(masking.load_corpus().texts[:400])).letters)),
+                                                   rel=1e-5)
 
 
 def test_costs(monkeypatch):
@@ -119,7 +122,7 @@ def test_figures_and_widgets_say_what_they_show():
     assert "0 of 16 scores are hidden" in explorer.text
     found = head_roles.roles(lm, FUNCTIONS, length=8)
     explorer = widgets.head_explorer(lm, found, "a b c a")
-    pick, layers, heads, box = explorer.children[1].children
+    _, layers, heads, box = explorer.children[1].children
     layers.value, heads.value = 0, 1
     assert explorer.text.startswith("Layer 0, head 1") and alt_text(explorer.figures[0]) == explorer.text
     box.value = "x"

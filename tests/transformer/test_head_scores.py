@@ -34,7 +34,8 @@ def test_planted_heads_score_one():
 
 
 @pytest.mark.parametrize("call", [
-    lambda: previous_token_score(torch.ones(3)), lambda: attention_sink_score(torch.ones(2, 3)), lambda: previous_token_score(torch.ones(1, 1)),
+    lambda: previous_token_score(torch.ones(3)), lambda: attention_sink_score(torch.ones(2, 3)),
+    lambda: previous_token_score(torch.ones(1, 1)),
     lambda: induction_score(torch.eye(3), torch.tensor([1, 1])), lambda: induction_score(torch.eye(3), torch.tensor([1, 2, 3])),
     lambda: ablation_effects(lambda mask: 0.0, [(2, 0)], 2, 4), lambda: ablation_effects(lambda mask: 0.0, [(0, -1)], 2, 4),
 ])
@@ -44,7 +45,8 @@ def test_bad_input(call):
 
 
 def test_ablation_equals_cutting_the_output_matrix():
-    config = LlamaConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, vocab_size=20)
+    config = LlamaConfig(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+                         vocab_size=20)
     tensors = init_weights(config, seed=1, std=0.3, requires_grad=False)
     ids = torch.randint(20, (2, 8), generator=torch.Generator().manual_seed(2))
     model = Llama(config, tensors)

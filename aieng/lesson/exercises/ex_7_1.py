@@ -41,15 +41,18 @@ def _hidden(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
 @prop("7.1", "the mask of four tokens")
 def four(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> None:
     mask = expect_tensor(causal_mask(4), "causal_mask(4)", (4, 4))
-    expect(mask.dtype != torch.bool, "`causal_mask` gave True and False; this mask is *added* to scores: 0 where a query may look, −inf where not.")
-    expect(not mask.isnan().any(), "Your mask holds NaN: 0 · −inf is NaN. Fill −inf in where it belongs (`masked_fill`) instead of multiplying.")
+    expect(mask.dtype != torch.bool, "`causal_mask` gave True and False; this mask is *added* to scores: 0 where a query may look, −inf "
+                                     "where not.")
+    expect(not mask.isnan().any(), "Your mask holds NaN: 0 · −inf is NaN. Fill −inf in where it belongs (`masked_fill`) instead of "
+                                   "multiplying.")
     expect(bool(torch.isneginf(mask).any()), f"Nothing in your mask is −inf; its smallest number is {float(mask.min()):.3g}. "
            "A large negative number hides a key only as long as the scores are small.")
     hidden = torch.isneginf(mask)
     upper = torch.ones(4, 4, dtype=torch.bool).triu(1)
     expect(not torch.equal(hidden, upper.T), "Your mask hides the past and shows the future: rows are queries, columns are keys.")
     expect(not torch.equal(hidden, ~upper), "Your mask hides what it should show, and the other way round.")
-    expect(not bool(hidden.diagonal().any()), "Your mask hides each token from itself, and leaves the first one nothing to look at: key i is not "
+    expect(not bool(hidden.diagonal().any()), "Your mask hides each token from itself, and leaves the first one nothing to look at: key "
+                                              "i is not "
            "later than query i.")
     expect(not torch.equal(hidden, torch.ones(4, 4, dtype=torch.bool).triu(2)),
            "Your mask shows each query one token of the future: the very one that it has to predict.")
@@ -64,13 +67,15 @@ def four(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> Non
 def cached(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> None:
     mask = expect_tensor(causal_mask(2, 5), "causal_mask(2, 5)", (2, 5), hint="(queries, keys)")
     seen = (mask == 0).sum(-1).tolist()
-    expect(seen != [1, 2], "With 2 queries and 5 keys, yours see 1 and 2 keys: you aligned top-left, as torch's `is_causal` does. The queries are "
+    expect(seen != [1, 2], "With 2 queries and 5 keys, yours see 1 and 2 keys: you aligned top-left, as torch's `is_causal` does. The "
+                           "queries are "
            "the *last* positions, so they see 4 and 5.")
     expect(seen == [4, 5] and bool((mask[0, :4] == 0).all()),
            f"With 2 queries and 5 keys, the queries stand at positions 3 and 4 and see 4 and 5 keys; yours see {seen}.")
     one = expect_tensor(causal_mask(1, 6), "causal_mask(1, 6)", (1, 6))
     expect(not one.any(), "One new query is the last position: it may look at all 6 keys.")
-    expect_raises(ValueError, lambda: causal_mask(3, 2), "3 queries and 2 keys should raise ValueError: the queries are among the keys' positions.")
+    expect_raises(ValueError, lambda: causal_mask(3, 2), "3 queries and 2 keys should raise ValueError: the queries are among the keys' "
+                                                         "positions.")
 
 
 @prop("7.1", "the example by hand")
@@ -78,13 +83,16 @@ def cached(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> N
 def by_hand(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> None:
     q, k = torch.ones(1, 1), torch.tensor([[math.log(2.0)], [0.0], [math.log(5.0)]])
     free = expect_tensor(attention_weights(q, k), "attention_weights(q, k)", (1, 3), hint="(queries, keys)")
-    expect_close(free.detach(), [[0.25, 0.125, 0.625]], "The scores (ln 2, 0, ln 5) without a mask give the weights 2/8, 1/8, 5/8.", rtol=1e-4)
+    expect_close(free.detach(), [[0.25, 0.125, 0.625]], "The scores (ln 2, 0, ln 5) without a mask give the weights 2/8, 1/8, "
+                                                        "5/8.", rtol=1e-4)
     got = expect_tensor(attention_weights(q, k, torch.tensor([[0.0, 0.0, -math.inf]])), "attention_weights with a mask", (1, 3))
     expect(not torch.allclose(got, free), "The mask changed nothing: add it to the scores before the softmax.")
-    expect(not torch.allclose(got[0, :2], free[0, :2]), "The hidden key got 0, but the other two still have 2/8 and 1/8: you set weights to 0 after the softmax, "
+    expect(not torch.allclose(got[0, :2], free[0, :2]), "The hidden key got 0, but the other two still have 2/8 and 1/8: you set weights "
+                                                        "to 0 after the softmax, "
            "and the row no longer adds up to 1. Add the mask before the softmax.")
     expect_close(got.detach(), [[2 / 3, 1 / 3, 0]], "With the third key hidden, the weights are 2/3, 1/3 and 0.", rtol=1e-4)
-    mixed = expect_tensor(masked_attention(q, k, torch.tensor([[3.0], [6.0], [100.0]]), torch.tensor([[0.0, 0.0, -math.inf]])), "output", (1, 1))
+    mixed = expect_tensor(masked_attention(q, k, torch.tensor([[3.0], [6.0], [100.0]]), torch.tensor([[0.0, 0.0, -math.inf]])), "output",
+                          (1, 1))
     expect_close(mixed.detach(), [[4.0]], "Weights 2/3, 1/3, 0 of the values 3, 6, 100 give 4.", rtol=1e-4)
 
 
@@ -96,7 +104,8 @@ def rows(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> Non
     got = expect_tensor(attention_weights(q, k, _hidden(6)), "weights", (2, 3, 6, 6), hint="(batch, heads, queries, keys)")
     unscaled = torch.softmax(q @ k.mT + _hidden(6), -1)
     expect(not torch.allclose(got, unscaled, atol=1e-4), "Your scores lack the factor 1/√head_dim.")
-    expect(not torch.allclose(got, torch.softmax(q @ k.mT / 16 + _hidden(6), -1), atol=1e-4), "You divided by head_dim; divide by its square root.")
+    expect(not torch.allclose(got, torch.softmax(q @ k.mT / 16 + _hidden(6), -1), atol=1e-4), "You divided by head_dim; divide by its "
+                                                                                              "square root.")
     expect(not torch.allclose(got, torch.softmax((q @ k.mT + _hidden(6)) / math.sqrt(6), -1), atol=1e-4),
            "You divided by the root of the number of keys; it is the root of head_dim, the last axis of q.")
     sums = got.sum(-1)
@@ -118,15 +127,18 @@ def output(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> N
         expect_close(got.detach(), scaled_dot_product_attention(q, k, v, is_causal=True),
                      "The output is not causal attention over the values.", rtol=1e-4, atol=1e-5)
     q, k, v = _qkv(2, 3, 5, 8, seed=40)
-    expect_close(masked_attention(q, k, v).detach(), scaled_dot_product_attention(q, k, v), "Without a mask every query sees every key; is yours always masked?",
+    expect_close(masked_attention(q, k, v).detach(), scaled_dot_product_attention(q, k, v), "Without a mask every query sees every key; "
+                                                                                            "is yours always masked?",
                  rtol=1e-4, atol=1e-5)
     one = torch.zeros(2, 1, 1, 5)
     one[1, ..., 3:] = -math.inf
     expect_close(masked_attention(q, k, v, one).detach(), scaled_dot_product_attention(q, k, v, attn_mask=one),
-                 "A mask of shape (2, 1, 1, 5) hides the last two keys of the second text, for all heads and queries.", rtol=1e-4, atol=1e-5)
+                 "A mask of shape (2, 1, 1, 5) hides the last two keys of the second text, for all heads and "
+                 "queries.", rtol=1e-4, atol=1e-5)
     bias = torch.linspace(-1, 1, 5)
     expect_close(attention_weights(q, k, bias).detach(), torch.softmax(q @ k.mT / math.sqrt(8) + bias, -1),
-                 "A mask may hold other numbers too. They are added to the scaled scores as they are, and not scaled themselves.", rtol=1e-4, atol=1e-5)
+                 "A mask may hold other numbers too. They are added to the scaled scores as they are, and not scaled "
+                 "themselves.", rtol=1e-4, atol=1e-5)
     wide = [x.double() for x in (q, k, v)]
     expect(masked_attention(*wide, _hidden(5, torch.float64)).dtype == torch.float64, "float64 inputs should give a float64 output.")
 
@@ -142,13 +154,15 @@ def no_leak(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> 
         x[:, 5:] += 1.0
     after = masked_attention(*changed, mask)
     noticed = (before != after).any(-1).any(0).nonzero().flatten().tolist()
-    expect(noticed == [] or noticed[0] >= 5, f"Tokens 5, 6, 7 were changed, and your output at token {noticed[0] if noticed else ''} noticed. With your mask no output may depend on "
+    expect(noticed == [] or noticed[0] >= 5, f"Tokens 5, 6, 7 were changed, and your output at token {noticed[0] if noticed else ''} "
+                                             f"noticed. With your mask no output may depend on "
            "anything later.")
     expect(noticed == [5, 6, 7], f"Tokens 5, 6, 7 were changed, and only the outputs {noticed} noticed.")
     changed[1][:, 5:] = 1e4 * q[:, 4:5]  # scores of the fifth query with the future: very large
     loud = masked_attention(*changed, mask)[:, :5]
     expect(bool(torch.isfinite(loud).all()) and torch.allclose(loud, before[:, :5], atol=1e-5),
-           "Very large scores in the future changed outputs of the past (or made them NaN). Did you take the softmax over everything and remove the future "
+           "Very large scores in the future changed outputs of the past (or made them NaN). Did you take the softmax over everything and "
+           "remove the future "
            "afterwards? Its large score then takes all the weight. Add the mask before the softmax.")
     inputs = [x.clone().requires_grad_(True) for x in (q, k, v)]
     masked_attention(*inputs, mask)[:, 3].sum().backward()
@@ -165,7 +179,8 @@ def nothing(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> 
     q, k, v = _qkv(2, 1, 4, 8, seed=60)
     mask = _hidden(4) + torch.tensor([[0.0, 0, 0, 0], [-math.inf, -math.inf, 0, 0]])[:, None, None, :]
     got = attention_weights(q, k, mask)
-    expect(not got.isnan().any(), "Two padding tokens on the left see nothing, and their weights are NaN (0/0, or −inf minus −inf). They should be 0.")
+    expect(not got.isnan().any(), "Two padding tokens on the left see nothing, and their weights are NaN (0/0, or −inf minus −inf). They "
+                                  "should be 0.")
     expect(not got[1, :, :2].any(), "A query that may look at no key has weights 0; yours looks at keys that are all hidden.")
     out = masked_attention(q, k, v, mask)
     expect(not out.isnan().any() and not out[1, :, :2].any(), "The output of a query that may look at no key is 0.")
@@ -179,7 +194,8 @@ def large(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> No
     for q, k in ((torch.full((3, 4), 30.0), torch.full((3, 4), 30.0)), (torch.full((3, 4), 30.0), torch.full((3, 4), -30.0))):
         got = attention_weights(q, k, _hidden(3))
         expect_close(got.detach(), [[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3],
-                     f"Equal scores of {float(q[0] @ k[0]) / 2:.0f} should give equal weights. exp() of that overflows, or vanishes: subtract each row's largest score "
+                     f"Equal scores of {float(q[0] @ k[0]) / 2:.0f} should give equal weights. exp() of that overflows, or vanishes: "
+                     f"subtract each row's largest score "
                      "first.", rtol=1e-4, atol=1e-6)
 
 

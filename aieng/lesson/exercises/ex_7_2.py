@@ -17,13 +17,17 @@ from aieng.transformer.attention import Linear
 hints(
     "7.2",
     "Cutting features into heads only renames places: a token's features stand one after the other, the first head_dim of them are head 0. "
-    "`x.reshape(batch, tokens, heads, head_dim)` says exactly that. Attention wants (batch, heads, tokens, head_dim): which two axes have to "
+    "`x.reshape(batch, tokens, heads, head_dim)` says exactly that. Attention wants (batch, heads, tokens, head_dim): which two axes "
+    "have to "
     "be exchanged, and how is that undone?",
-    "split: reshape to (batch, tokens, heads, features // heads), then `.transpose(1, 2)`. merge: the same backwards, first the transpose, then "
-    "the reshape. `__call__`: three projections, split queries with num_heads, keys and values with num_key_value_heads, and give each query "
+    "split: reshape to (batch, tokens, heads, features // heads), then `.transpose(1, 2)`. merge: the same backwards, first the "
+    "transpose, then "
+    "the reshape. `__call__`: three projections, split queries with num_heads, keys and values with num_key_value_heads, and give each "
+    "query "
     "head its keys and values with `repeat_interleave(group, dim=1)` (not `repeat`, which deals them out in turn).",
     "__init__: shared = num_heads or what was given; ValueError unless it divides; keep everything.\n"
-    "__call__: source = memory, or x; q = split(query(x)); k, v = split(key(source)), split(value(source)); repeat k and v for the heads of a "
+    "__call__: source = memory, or x; q = split(query(x)); k, v = split(key(source)), split(value(source)); repeat k and v for the heads "
+    "of a "
     "group; output(merge(attention(q, k, v, mask))).",
 )
 
@@ -50,10 +54,12 @@ def _plain(multi_head: Any, hidden: int, heads: int, **more: Any) -> Any:
 def split(multi_head: Any) -> None:
     x = torch.tensor([[[1.0, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12]]])  # one text, 3 tokens, 4 features
     got = expect_tensor(_plain(multi_head, 4, 2).split(x, 2), "split(x, 2)", hint="(batch, heads, tokens, head_dim)")
-    expect(tuple(got.shape) != (1, 3, 2, 2), "split gave (batch, tokens, heads, head_dim); attention wants the heads before the tokens: transpose axes 1 and 2.")
+    expect(tuple(got.shape) != (1, 3, 2, 2), "split gave (batch, tokens, heads, head_dim); attention wants the heads before the tokens: "
+                                             "transpose axes 1 and 2.")
     expect_tensor(got, "split(x, 2) of a (1, 3, 4) tensor", (1, 2, 3, 2), hint="(batch, heads, tokens, head_dim)")
     expect(not torch.equal(got, x.reshape(1, 2, 3, 2)),
-           "Head 0 of the first text got the features 1, 2, 3, 4, 5, 6: its first two tokens' numbers ran together. A reshape straight to (batch, heads, tokens, head_dim) mixes "
+           "Head 0 of the first text got the features 1, 2, 3, 4, 5, 6: its first two tokens' numbers ran together. A reshape straight "
+           "to (batch, heads, tokens, head_dim) mixes "
            "tokens; reshape to (batch, tokens, heads, head_dim), then transpose.")
     expect(got[0, 0, 0].tolist() != [1, 3], "Head 0 of the first token got the features 1 and 3; neighbours belong together: 1 and 2.")
     expect(got[0, :, 0].tolist() == [[1, 2], [3, 4]] and got[0, 1, 2].tolist() == [11, 12],
@@ -71,8 +77,10 @@ def merge(multi_head: Any) -> None:
     got = expect_tensor(_plain(multi_head, 4, 2).merge(heads), "merge(x)", (1, 3, 4), hint="(batch, tokens, heads * head_dim)")
     expect(not torch.equal(got, heads.reshape(1, 3, 4)),
            "The first token got the numbers 1, 2, 3, 4: those of head 0's first two *tokens*. Transpose back before you reshape.")
-    expect(got[0, 0].tolist() != [1, 7, 2, 8], "The heads' features are interleaved; they stand side by side: all of head 0, then all of head 1.")
-    expect(got[0, 0].tolist() == [1, 2, 7, 8], f"The first token's heads (1, 2) and (7, 8) side by side are (1, 2, 7, 8); yours {got[0, 0].tolist()}.")
+    expect(got[0, 0].tolist() != [1, 7, 2, 8], "The heads' features are interleaved; they stand side by side: all of head 0, then all of "
+                                               "head 1.")
+    expect(got[0, 0].tolist() == [1, 2, 7, 8], f"The first token's heads (1, 2) and (7, 8) side by side are (1, 2, 7, 8); yours "
+                                               f"{got[0, 0].tolist()}.")
     x = normal(2, 3, 5, 12)
     one = _plain(multi_head, 12, 3)
     expect(torch.equal(one.merge(one.split(x, 4)), x), "merge(split(x, 4)) should be x again.")
@@ -93,7 +101,8 @@ def torch_equal(multi_head: Any) -> None:
             expect(not torch.allclose(parts[3](got), want, atol=1e-4), "The output projection is missing.")
             expect(not (heads > 1 and torch.allclose(got, multi_head(*parts, 1)(x, mask).detach(), atol=1e-5)),
                    "3 heads gave the same as 1: you attend with all features at once. Split first; each head has a softmax of its own.")
-            expect_close(got, want, f"With {heads} head{'s' * (heads > 1)} and the same weights, torch.nn.MultiheadAttention gives other numbers.", rtol=1e-4, atol=1e-5)
+            expect_close(got, want, f"With {heads} head{'s' * (heads > 1)} and the same weights, torch.nn.MultiheadAttention gives other "
+                                    f"numbers.", rtol=1e-4, atol=1e-5)
 
 
 @prop("7.2", "attention gets every head at once")
@@ -108,12 +117,14 @@ def calls(multi_head: Any) -> None:
     x, mask = normal(4, 2, 5, 12), _causal(5)
     _plain(multi_head, 12, 4, attention=recording)(x, mask)
     expect(bool(seen), "The `attention` that was given was not called: later you will hand in your own of 7.1 there.")
-    expect(len(seen) == 1, f"`attention` was called {len(seen)} times; all heads fit into one call with the axes (batch, heads, tokens, head_dim).")
+    expect(len(seen) == 1, f"`attention` was called {len(seen)} times; all heads fit into one call with the axes (batch, heads, tokens, "
+                           f"head_dim).")
     for name, t in zip("qkv", seen[0]):
         expect_tensor(t, f"the `{name}` that attention got", (2, 4, 5, 3), hint="(batch, num_heads, tokens, head_dim)")
     expect(seen[0][3] is not None and torch.equal(seen[0][3], mask), "`attention` should get the mask as it came.")
     for name, t in zip("qkv", seen[0]):
-        expect_close(t.detach(), torch.stack(x.chunk(4, -1), 1), f"The `{name}` that attention got is not the projection, cut into heads. Attention scales the scores itself.",
+        expect_close(t.detach(), torch.stack(x.chunk(4, -1), 1), f"The `{name}` that attention got is not the projection, cut into "
+                                                                 f"heads. Attention scales the scores itself.",
                      rtol=1e-4, atol=1e-5)
 
 
@@ -130,11 +141,13 @@ def shared(multi_head: Any) -> None:
         except NotImplementedError:
             raise
         except RuntimeError as error:
-            expect(False, f"{heads} query heads and {kv} key-value heads raised {type(error).__name__}: {error}. Split keys and values into num_key_value_heads, then repeat "
+            expect(False, f"{heads} query heads and {kv} key-value heads raised {type(error).__name__}: {error}. Split keys and values "
+                          f"into num_key_value_heads, then repeat "
                           "them so that each query head has its own.")
         got = expect_tensor(made, "output", (2, 5, 8)).detach()
         expect(kv == 1 or not torch.allclose(got, _grouped(x, q, k, v, o, heads, [h % kv for h in range(heads)]), atol=1e-4),
-               f"With {heads} query and {kv} key-value heads, query head 1 read key-value head 1; heads 0 … {heads // kv - 1} share head 0. `repeat` deals them out in turn, "
+               f"With {heads} query and {kv} key-value heads, query head 1 read key-value head 1; heads 0 … {heads // kv - 1} share head "
+               f"0. `repeat` deals them out in turn, "
                "`repeat_interleave` keeps neighbours together.")
         expect_close(got, want, f"{heads} query heads that share {kv} key-value heads gave wrong numbers.", rtol=1e-3, atol=1e-4)
 
@@ -163,7 +176,8 @@ def memory(multi_head: Any) -> None:
     other = normal(11, 2, 7, 12)
     want = peer(x, other, other, need_weights=False)[0].detach()
     got = expect_tensor(multi_head(*parts, 3)(x, None, other), "output", (2, 4, 12), hint="One output for each token of x.").detach()
-    expect(not torch.allclose(got, multi_head(*parts, 3)(x).detach(), atol=1e-4), "The memory changed nothing: keys and values come from it.")
+    expect(not torch.allclose(got, multi_head(*parts, 3)(x).detach(), atol=1e-4), "The memory changed nothing: keys and values come from "
+                                                                                  "it.")
     expect_close(got, want, "With a memory, queries come from x, keys and values from the memory.", rtol=1e-4, atol=1e-5)
 
 
@@ -177,7 +191,8 @@ def trainable(multi_head: Any) -> None:
         out = mha(x, _causal(4))
     out.square().sum().backward()
     for name, weight in zip(("query", "key", "value", "output"), weights):
-        expect(weight.grad is not None and bool(weight.grad.any()), f"No gradient reaches the weights of `{name}`: compute with torch, without `.detach()`.")
+        expect(weight.grad is not None and bool(weight.grad.any()), f"No gradient reaches the weights of `{name}`: compute with torch, "
+                                                                    f"without `.detach()`.")
 
 
 @prop("7.2", "errors that say so")

@@ -17,7 +17,8 @@ from aieng.figures.heads import ablation_bars, relation_bars, three_grids
 from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
 
-PROSE = ("The museum stands on a hill above the harbour. Every spring, when the first visitors arrive, the keepers open the windows of the long "
+PROSE = ("The museum stands on a hill above the harbour. Every spring, when the first visitors arrive, the keepers open the windows of "
+         "the long "
          "hall and let in the smell of salt and tar. On the walls hang maps of coasts that nobody has seen since the maps were drawn.")
 
 
@@ -51,7 +52,8 @@ def roles(lm: Any, functions: Mapping[str, Any], *, length: int = 30, seeds: Seq
         named["attention sink"].append(functions["attention_sink_score"](weights))
         named["induction"].append(functions["induction_score"](weights, ids))
     scores = {name: torch.stack([torch.as_tensor(s) for s in parts]).double().mean(0).numpy() for name, parts in named.items()}
-    best = {name: [(int(i) // z.shape[1], int(i) % z.shape[1]) for i in (-z).argsort(axis=None, kind="stable")] for name, z in scores.items()}
+    best = {name: [(int(i) // z.shape[1], int(i) % z.shape[1]) for i in (-z).argsort(axis=None, kind="stable")] for name,
+            z in scores.items()}
     first, second = _copy_loss(lm, length, seeds)
     sink_share = float((scores["attention sink"] > 0.5).mean())
     total = scores["induction"].size
@@ -60,13 +62,19 @@ def roles(lm: Any, functions: Mapping[str, Any], *, length: int = 30, seeds: Seq
         return ", ".join(f"{layer}.{head} ({scores[name][layer, head]:.2f})" for layer, head in best[name][:4])
 
     return Finding(
-        f"The model's loss on the first {length} random tokens is {first:.1f} nats a token, on the repetition {second:.1f}: it copies. Strongest heads, as layer.head: "
-        f"previous token {listed('previous token')}; induction {listed('induction')}. {int((scores['induction'] > 0.4).sum())} of {total} heads have an induction score above "
-        f"0.4, and {sink_share:.0%} give more than half of their weight to the first token, a random one here. The lowest layer with an induction score above 0.4 is layer "
-        f"{_lowest(scores['induction'])}, behind strong previous-token heads; that fits the theory, in which an induction head uses what an earlier head has noted about "
+        f"The model's loss on the first {length} random tokens is {first:.1f} nats a token, on the repetition {second:.1f}: it copies. "
+        f"Strongest heads, as layer.head: "
+        f"previous token {listed('previous token')}; induction {listed('induction')}. {int((scores['induction'] > 0.4).sum())} of "
+        f"{total} heads have an induction score above "
+        f"0.4, and {sink_share:.0%} give more than half of their weight to the first token, a random one here. The lowest layer with an "
+        f"induction score above 0.4 is layer "
+        f"{_lowest(scores['induction'])}, behind strong previous-token heads; that fits the theory, in which an induction head uses what "
+        f"an earlier head has noted about "
         "each token: what stood before it.",
-        three_grids(scores), {"scores": scores, "best": best, "best_previous": float(scores["previous token"].max()), "sink_share": sink_share,
-                              "best_induction": float(scores["induction"].max()), "first_half": first, "second_half": second, "length": length})
+        three_grids(scores), {"scores": scores, "best": best, "best_previous": float(scores["previous token"].max()),
+                              "sink_share": sink_share,
+                              "best_induction": float(scores["induction"].max()), "first_half": first, "second_half": second,
+                              "length": length})
 
 
 def _lowest(scores: Any) -> str:
@@ -124,9 +132,12 @@ def ablations(lm: Any, functions: Mapping[str, Any], found: Finding, *, single: 
     harmless = sum(abs(e) < 0.01 * whole["prose"] for e in effects["prose"][: len(asked)])
     prose_after = [f"{whole['prose'] + e:.2f}" for e in effects["prose"][-3:]]
     return Finding(
-        f"With all heads, copying costs {whole['copying random tokens']:.2f} nats a token and prose {whole['prose']:.2f}. Without the {group} strongest induction heads copying "
-        f"costs {induction:.2f}, without the {group} strongest previous-token heads {previous:.2f}, without {group} drawn by lot {random_:.2f}. Prose moves from {whole['prose']:.2f} to "
-        f"{', '.join(prose_after)}. Of the {len(asked)} heads switched off alone, {harmless} change the loss on prose by less than 1 %. ({time.perf_counter() - begin:.0f} s)",
+        f"With all heads, copying costs {whole['copying random tokens']:.2f} nats a token and prose {whole['prose']:.2f}. Without the "
+        f"{group} strongest induction heads copying "
+        f"costs {induction:.2f}, without the {group} strongest previous-token heads {previous:.2f}, without {group} drawn by lot "
+        f"{random_:.2f}. Prose moves from {whole['prose']:.2f} to "
+        f"{', '.join(prose_after)}. Of the {len(asked)} heads switched off alone, {harmless} change the loss on prose by less than 1 %. "
+        f"({time.perf_counter() - begin:.0f} s)",
         ablation_bars(names, effects, kinds=kind_of),
         {"whole": whole["copying random tokens"], "without_induction": induction, "without_previous": previous, "without_random": random_,
          "effects": effects, "names": names, "single": len(asked), "harmless": harmless, "group_size": group})
@@ -156,20 +167,29 @@ _PHRASES = (
     ("The colour of her new coat is", "is", "colour", "coat"), ("The door near the two windows was", "was", "door", "windows"),
     ("The teacher behind the girls is", "is", "teacher", "girls"), ("The price of the small paintings was", "was", "price", "paintings"),
     ("The road through the dark forest is", "is", "road", "forest"), ("The letters from my brother were", "were", "letters", "brother"),
-    ("Everyone knows that the keys on the kitchen table are", "are", "keys", "table"), ("Today the apples in the basket are", "are", "apples", "basket"),
-    ("For many years the bridge over the narrow canal was", "was", "bridge", "canal"), ("In those days the songs of the old singer were", "were", "songs", "singer"),
-    ("She wrote that the captain of the grey ship was", "was", "captain", "ship"), ("In autumn the leaves under the tall trees are", "are", "leaves", "trees"),
-    ("We were told that the engine of the little boat is", "is", "engine", "boat"), ("Before the war the rooms above the shop were", "were", "rooms", "shop"),
+    ("Everyone knows that the keys on the kitchen table "
+     "are", "are", "keys", "table"), ("Today the apples in the basket are", "are", "apples", "basket"),
+    ("For many years the bridge over the narrow canal "
+     "was", "was", "bridge", "canal"), ("In those days the songs of the old singer were", "were", "songs", "singer"),
+    ("She wrote that the captain of the grey ship "
+     "was", "was", "captain", "ship"), ("In autumn the leaves under the tall trees are", "are", "leaves", "trees"),
+    ("We were told that the engine of the little boat "
+     "is", "is", "engine", "boat"), ("Before the war the rooms above the shop were", "were", "rooms", "shop"),
 )
 _IT = (
     ("The bank was steep. In the spring it", "it", "bank", "spring"), ("The house was old. After the storm it", "it", "house", "storm"),
-    ("The boat was painted red. In the harbour it", "it", "boat", "harbour"), ("The letter was short. On the table it", "it", "letter", "table"),
+    ("The boat was painted red. In the harbour "
+     "it", "it", "boat", "harbour"), ("The letter was short. On the table it", "it", "letter", "table"),
     ("The dog slept all day. At night it", "it", "dog", "night"), ("The engine made a noise. After an hour it", "it", "engine", "hour"),
     ("The museum opened early. On Sunday it", "it", "museum", "Sunday"), ("The tree was very tall. In autumn it", "it", "tree", "autumn"),
-    ("That year the bridge was closed. Since the flood it", "it", "bridge", "flood"), ("He said that the soup was cold. Without any salt it", "it", "soup", "salt"),
-    ("For most of us the film was long. In the end it", "it", "film", "end"), ("When we came the road was empty. Near the village it", "it", "road", "village"),
-    ("For once the clock was broken. For a week it", "it", "clock", "week"), ("At that time the garden was small. In the summer it", "it", "garden", "summer"),
-    ("As usual the train was late. At the border it", "it", "train", "border"), ("To her surprise the coat was warm. In the rain it", "it", "coat", "rain"),
+    ("That year the bridge was closed. Since the flood "
+     "it", "it", "bridge", "flood"), ("He said that the soup was cold. Without any salt it", "it", "soup", "salt"),
+    ("For most of us the film was long. In the end "
+     "it", "it", "film", "end"), ("When we came the road was empty. Near the village it", "it", "road", "village"),
+    ("For once the clock was broken. For a week "
+     "it", "it", "clock", "week"), ("At that time the garden was small. In the summer it", "it", "garden", "summer"),
+    ("As usual the train was late. At the border "
+     "it", "it", "train", "border"), ("To her surprise the coat was warm. In the rain it", "it", "coat", "rain"),
 )
 
 
@@ -214,7 +234,8 @@ def specialists(lm: Any, relations: Sequence[Relation] = RELATIONS, *, chosen_on
         changes.append(change)
         data |= {key: held, f"{key}_other": wrong}
         data["heads"][relation.name] = (layer, head)
-        parts.append(f"{relation.name}: head {layer}.{head} gives {held:.2f} to the right word and {wrong:.2f} to the other (chosen at {float(mean.max()):.2f}); without it the "
+        parts.append(f"{relation.name}: head {layer}.{head} gives {held:.2f} to the right word and {wrong:.2f} to the other (chosen at "
+                     f"{float(mean.max()):.2f}); without it the "
                      f"loss on these sentences changes by {change:+.1%}")
     data["largest_change"] = max(abs(c) for c in changes)
     return Finding("; ".join(parts) + ".", relation_bars([r.name for r in relations], given), data)

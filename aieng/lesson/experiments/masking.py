@@ -15,6 +15,7 @@ from aieng.data.corpus import load_corpus
 from aieng.figures.heads import noticed_bars
 from aieng.figures.language import curves
 from aieng.lesson.environment import quick
+from aieng.lesson.experiments.single_thread import single_thread
 from aieng.lesson.finding import Finding, experiment
 from aieng.training.loop import TrainingConfig, random_windows, train
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights
@@ -45,7 +46,8 @@ def leak(masked_attention: Any, causal_mask: Any, lm: Any) -> Finding:
                f"scores before it moved by up to {before:.3g}: something of the future leaks through")
     return Finding(
         f"“{tokens[REPLACED].strip()}” was replaced by “{INSTEAD.strip()}”. With the mask, {verdict}; from there on they moved by up to "
-        f"{after:.1f}. Without a mask, the scores of the {REPLACED} tokens before it moved by up to {before_open:.1f}. This is also why a cache "
+        f"{after:.1f}. Without a mask, the scores of the {REPLACED} tokens before it moved by up to {before_open:.1f}. This is also why "
+        f"a cache "
         "works at all: what was computed for the past stays valid whatever comes.",
         noticed_bars(tokens, moved, REPLACED), {"before": before, "after": after, "before_open": before_open})
 
@@ -66,12 +68,13 @@ class Letters:
 
 @experiment
 def with_and_without_mask(
-    masked_attention: Any, causal_mask: Any, *, steps: int = 300, batch: int = 16, length: int = 40, seed: int = 0, prompt: str = "Horse: a ",
+    masked_attention: Any, causal_mask: Any, *, steps: int = 300, batch: int = 16, length: int = 40, seed: int = 0,
+    prompt: str = "Horse: a ",
 ) -> Finding:
     """Train the same small model twice from the same start; then let both predict letters that are not there yet.
 
-    The numbers: `masked_loss`, `peeking_loss` (training, mean of the last ten steps), `masked_honest`, `peeking_honest` (the next letter when
-    only the past is given, held-out text), `guessing` (ln of the vocabulary), `seconds`, `losses`, `written`.
+    The numbers: `masked_loss`, `peeking_loss` (training, mean of the last ten steps), `masked_honest`, `peeking_honest` (the next
+    letter when only the past is given, held-out text), `guessing` (ln of the vocabulary), `seconds`, `losses`, `written`.
     """
     steps = 12 if quick() else steps
     texts = load_corpus().texts
@@ -83,7 +86,7 @@ def with_and_without_mask(
     honest: dict[str, float] = {}
     written: dict[str, str] = {}
     begin = time.perf_counter()
-    with tqdm(total=2 * steps, unit="step", desc="training") as bar:
+    with tqdm(total=2 * steps, unit="step", desc="training") as bar, single_thread():
         for name, mask in (("with the mask", causal_mask(length)), ("without", torch.zeros(length, length))):
             weights = init_weights(config, seed, std=0.06)
             model = Llama(config, weights, Kernels(attention=masked_attention))
@@ -98,9 +101,11 @@ def with_and_without_mask(
     sentence = (
         "| | loss in training | loss when only the past is there | it writes |\n|---|---|---|---|\n"
         + "\n".join(f"| {name} | {last[name]:.2f} | {honest[name]:.2f} | {_cell(prompt + written[name])} |" for name in losses)
-        + f"\n\n{steps} steps each, {seconds:.0f} s in all; losses in nats a letter, guessing among {config.vocab_size} letters costs {guessing:.2f}. "
+        + f"\n\n{steps} steps each, {seconds:.0f} s in all; losses in nats a letter, guessing among {config.vocab_size} letters costs "
+          f"{guessing:.2f}. "
         + _verdict(last, honest, guessing))
-    return Finding(sentence, curves("Training loss with and without a mask", "step", "cross entropy (nats a letter)", list(range(1, steps + 1)),
+    return Finding(sentence, curves("Training loss with and without a "
+                                    "mask", "step", "cross entropy (nats a letter)", list(range(1, steps + 1)),
                                     losses, markers=False, levels={"guessing": guessing}),
                    {"masked_loss": last["with the mask"], "peeking_loss": last["without"], "masked_honest": honest["with the mask"],
                     "peeking_honest": honest["without"], "guessing": guessing, "seconds": seconds, "losses": losses, "written": written})
@@ -115,7 +120,8 @@ def _verdict(last: dict[str, float], honest: dict[str, float], guessing: float) 
     if last[peeking] > 0.5 * last[masked]:
         return ("In so few steps the model without a mask has not found out yet that it can read the answer off the next position.")
     end = "worse than blind guessing" if honest[peeking] > guessing else "much worse than the other"
-    return (f"The model that may read ahead looks {last[masked] / max(last[peeking], 1e-3):.0f} times as good while it is trained. It learned to copy the letter "
+    return (f"The model that may read ahead looks {last[masked] / max(last[peeking], 1e-3):.0f} times as good while it is trained. It "
+            f"learned to copy the letter "
             f"at the next position, and where there is none it is {end}: {honest[peeking]:.2f} against {honest[masked]:.2f} nats. "
             "A training loss that is too good to be true is the symptom to remember.")
 

@@ -11,11 +11,12 @@ import torch
 from IPython.display import Markdown, display
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from aieng.figures.heads import accuracy_lines
 from aieng.lesson.environment import grading, quick
-from aieng.lesson.exercises.watching import MatrixProducts
+from aieng.lesson.experiments.single_thread import single_thread
 from aieng.lesson.finding import Finding, experiment
 from aieng.models.smollm2 import SmolLM2
 from aieng.training.loop import TrainingConfig, train
@@ -44,9 +45,9 @@ def cost_of_heads(multi_head: Any, masked_attention: Any, *, hidden: int = 576, 
     for heads, shared in ((1, 1), (3, 3), (9, 9), (9, 3), (9, 1)):
         weights = _weights(hidden, heads, shared, seed)
         layer = layers[heads, shared] = multi_head(*map(Linear, weights), heads, shared, masked_attention)
-        with torch.no_grad(), MatrixProducts() as counted:
+        with torch.no_grad(), FlopCounterMode(display=False) as counted:
             layer(x, mask)
-        rows[heads, shared] = (sum(w.numel() for w in weights), counted.flops, heads * tokens * tokens,
+        rows[heads, shared] = (sum(w.numel() for w in weights), counted.get_total_flops(), heads * tokens * tokens,
                                2 * shared * (hidden // heads) * 4, float("inf"))
     with torch.no_grad():
         for _ in range(2 if quick() else 6):  # interleaved, the fastest of each
@@ -57,12 +58,15 @@ def cost_of_heads(multi_head: Any, masked_attention: Any, *, hidden: int = 576, 
     one, many, grouped = rows[1, 1], rows[9, 9], rows[9, 3]
     names = {(9, 3): " (GQA, as SmolLM2)", (9, 1): " (MQA)"}
     table = "\n".join(
-        f"| {h}{names.get((h, s), '')} | {s} | {p:,} | {f / 1e6:,.0f} | {e:,} | {b:,} | {1e3 * t:.1f} |" for (h, s), (p, f, e, b, t) in rows.items())
+        f"| {h}{names.get((h, s), '')} | {s} | {p:,} | {f / 1e6:,.0f} | {e:,} | {b:,} | {1e3 * t:.1f} "
+        f"|" for (h, s), (p, f, e, b, t) in rows.items())
     return Finding(
-        f"One layer of {hidden} features, {tokens} tokens:\n\n| query heads | key-value heads | parameters | million operations in matrix products "
+        f"One layer of {hidden} features, {tokens} tokens:\n\n| query heads | key-value heads | parameters | million operations in "
+        f"matrix products "
         "| exponentials | cache, bytes a token | ms |\n|---|---|---|---|---|---|---|\n" + table +
         f"\n\nNine heads have exactly the parameters and {'exactly' if one[1] == many[1] else f'{many[1] / one[1]:.2f} times'} the matrix "
-        f"products of one wide head: nine products of 64 features instead of one of 576. What grows is the softmax, since each head has a map of its own. "
+        f"products of one wide head: nine products of 64 features instead of one of 576. What grows is the softmax, since each head has "
+        f"a map of its own. "
         f"Three key-value heads save {1 - grouped[0] / many[0]:.0%} of the parameters and {1 - grouped[3] / many[3]:.0%} of the cache.",
         None, {"rows": rows, "parameters_one": one[0], "parameters_many": many[0], "flops_one": one[1], "flops_many": many[1],
                "softmax_one": one[2], "softmax_many": many[2], "time_ratio": many[4] / one[4]})
@@ -85,10 +89,11 @@ def heads_and_quality(
     begin = time.perf_counter()
     accuracy: dict[int, list[float]] = {h: [] for h in heads}
     mask = mask_of(length)
-    with tqdm(total=len(heads) * len(seeds), unit="run", desc="training") as bar:
+    with tqdm(total=len(heads) * len(seeds), unit="run", desc="training") as bar, single_thread():
         for seed in seeds:
             for h in heads:
-                accuracy[h].append(_one_run(partial(multi_head, num_heads=h, attention=masked_attention), mask, seed, steps, symbols, hidden, length,
+                accuracy[h].append(_one_run(partial(multi_head, num_heads=h, attention=masked_attention), mask, seed, steps, symbols,
+                                            hidden, length,
                                             batch))
                 bar.update()
     seconds = time.perf_counter() - begin
@@ -96,9 +101,12 @@ def heads_and_quality(
     spread = {h: max(a) - min(a) for h, a in accuracy.items()}
     listed = ", ".join(f"{h}: {mean[h]:.0%}" for h in heads)
     return Finding(
-        f"Right answers by number of heads, on sequences not seen in training: {listed}; guessing among {symbols} symbols gives {1 / symbols:.0%}. "
-        f"The largest spread among {len(seeds)} seeds is {max(spread.values()):.0%}; {len(heads) * len(seeds)} runs of {steps} steps, {seconds:.0f} s.",
-        accuracy_lines(heads, accuracy, chance=1 / symbols, places=PLACES), {"accuracy": accuracy, "mean": mean, "chance": 1 / symbols, "seconds": seconds})
+        f"Right answers by number of heads, on sequences not seen in training: {listed}; guessing among {symbols} symbols gives "
+        f"{1 / symbols:.0%}. "
+        f"The largest spread among {len(seeds)} seeds is {max(spread.values()):.0%}; {len(heads) * len(seeds)} runs of {steps} steps, "
+        f"{seconds:.0f} s.",
+        accuracy_lines(heads, accuracy, chance=1 / symbols, places=PLACES),
+        {"accuracy": accuracy, "mean": mean, "chance": 1 / symbols, "seconds": seconds})
 
 
 def _one_run(make: Any, mask: Tensor, seed: int, steps: int, symbols: int, hidden: int, length: int, batch: int) -> float:

@@ -33,7 +33,8 @@ def queries_and_keys(lm: Any, text: str) -> tuple[list[Tensor], list[str]]:
     return seen, [lm.tokenizer.decode([i]) for i in ids]
 
 
-def mask_explorer(lm: Any, text: str, causal_mask: Any, attention_weights: Any, *, layer: int = 11, head: int = 1) -> Explorer | CourseFigure:
+def mask_explorer(lm: Any, text: str, causal_mask: Any, attention_weights: Any, *, layer: int = 11,
+                  head: int = 1) -> Explorer | CourseFigure:
     """Scores, scores plus mask and weights of one head on a short text; choose the head, and take the mask off."""
     seen, tokens = queries_and_keys(lm, text)
     if len(tokens) < 2 or len(tokens) > LONGEST:
