@@ -45,13 +45,14 @@ def settle(spawner) -> None:
     name = spawner.user.name
     home = state / "homes" / name
     spawner.environment = {"AIENG_EXCHANGE": os.environ["AIENG_EXCHANGE"], "AIENG_PROGRESS_DIR": str(home / "progress")}
+    spawner.args = ["--allow-root"] if os.geteuid() == 0 else []  # one user runs everything here
     if name in instructors:
         spawner.notebook_dir = str(course)
         spawner.environment["JUPYTER_CONFIG_PATH"] = str(course / "autograder")
         return
     spawner.notebook_dir = str(home)
     spawner.environment["JUPYTER_CONFIG_PATH"] = str(Path(__file__).parent / "student")
-    spawner.args = ["--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': False}"]
+    spawner.args += ["--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': False}"]
 
 
 c.Spawner.pre_spawn_hook = settle

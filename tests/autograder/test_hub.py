@@ -163,11 +163,11 @@ def test_an_assignment_goes_round(hub):
 
         page.goto(f"{base}/user/instructor/formgrader/gradebook/{SLUG}/{SLUG}")  # grade the written answer by hand
         page.get_by_role("link", name="Submission #1").click()
-        box = page.locator("input.score").last
-        box.fill("8")
-        box.press("Tab")
-        page.locator(".glyphicon-ok.save-icon:visible, .score-saved, span.glyphicon.glyphicon-ok").first.wait_for(state="attached")
-        page.wait_for_timeout(1500)
+        page.wait_for_load_state("networkidle")
+        box = page.locator("input.score[id='01-written']")
+        with page.expect_response(lambda answer: answer.request.method == "PUT" and "/api/grade/" in answer.url):
+            box.fill("8")
+            box.press("Tab")
 
         page.goto(listing)
         press(page, "glyphicon-comment")  # generate feedback
@@ -181,6 +181,6 @@ def test_an_assignment_goes_round(hub):
         assert len(pages) == 1
         text = pages[0].read_text()
         assert "Your points" in text and "20240501" not in text
-        assert ("b - a + c" in text) is (name == "bob") or name == "ada"
+        assert "what the tests say" in text if name == "bob" else "what the tests say" not in text
     scores = {s: float(row["raw_score"]) for s, row in small.exported(hub.course).items() if s in ("ada", "bob")}
-    assert sorted(scores.values())[0] in (14.0, 22.0) and sum(scores.values()) == 44.0, scores
+    assert scores in ({"ada": 30.0, "bob": 14.0}, {"ada": 22.0, "bob": 22.0})  # whoever stands first in formgrader's list
