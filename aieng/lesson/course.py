@@ -81,20 +81,8 @@ SECTIONS: tuple[Section, ...] = (
             "section 03"),
     Section("06-reasoning", "Reasoning", "chain of thought, process supervision, tools, tree of thoughts", 210,
             "section 02"),
-    Section(
-        "07-transformers-deep-dive", "Transformers deep dive", "masks, multi-head attention, what heads do", 180, "section 03",
-        (
-            Exercise("7.1", "The causal mask and masked attention", 35, 2, 25,
-                     {"causal_mask": "aieng.transformer.attention:causal_mask",
-                      "attention_weights": "aieng.transformer.attention:attention_weights",
-                      "masked_attention": "aieng.transformer.attention:scaled_dot_product_attention"}),
-            Exercise("7.2", "Multi-head attention, and heads that share keys and values", 50, 3, 34,
-                     {"MultiHeadAttention": "aieng.transformer.attention:MultiHeadAttention"}),
-            Exercise("7.3", "What heads do", 40, 2, 26,
-                     {name: f"aieng.transformer.head_scores:{name}"
-                      for name in ("previous_token_score", "attention_sink_score", "induction_score", "ablation_effects")}),
-        ),
-    ),
+    Section("07-transformers-deep-dive", "Transformers deep dive", "masks, multi-head attention, what heads do", 180,
+            "section 03"),
     Section("08-mcp-and-agents", "MCP, agents and applications", "prompts, context, the Model Context Protocol, agents",
             210, "sections 01 and 06"),
 )
