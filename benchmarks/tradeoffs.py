@@ -57,7 +57,8 @@ def drafts(lm: SmolLM2, tag: str) -> Iterator[Row]:
     c = lm.config
     reference: Any = LlamaForCausalLM(LlamaConfig(
         hidden_size=c.hidden_size, intermediate_size=c.intermediate_size, num_hidden_layers=c.num_hidden_layers,
-        num_attention_heads=c.num_attention_heads, num_key_value_heads=c.num_key_value_heads, vocab_size=c.vocab_size, rms_norm_eps=c.rms_norm_eps,
+        num_attention_heads=c.num_attention_heads, num_key_value_heads=c.num_key_value_heads, vocab_size=c.vocab_size,
+        rms_norm_eps=c.rms_norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta}, max_position_embeddings=c.max_position_embeddings,
         tie_word_embeddings=True)).eval()
     reference.load_state_dict(dict(lm.model.weights), strict=False)
@@ -74,7 +75,8 @@ def drafts(lm: SmolLM2, tag: str) -> Iterator[Row]:
         def theirs(ids: list[int] = ids) -> list[int]:
             out = reference.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
                                      max_new_tokens=NEW_TOKENS,
-                                     min_new_tokens=NEW_TOKENS, do_sample=False, prompt_lookup_num_tokens=7, pad_token_id=0, eos_token_id=None)
+                                     min_new_tokens=NEW_TOKENS, do_sample=False, prompt_lookup_num_tokens=7, pad_token_id=0,
+                                     eos_token_id=None)
             return list(out[0, len(ids):])
 
         if ours() != plain():
