@@ -80,7 +80,7 @@ def rope_dials(queries: ArrayLike, keys: ArrayLike, pairs: Sequence[int], query_
         fig.update_xaxes(range=[-1.2, 1.2], visible=False, row=1, col=i)
         fig.update_yaxes(range=[-1.2, 1.2], visible=False, scaleanchor=f"x{i if i > 1 else ''}", row=1, col=i)
     distance = query_position - key_position
-    fig.update_layout(template=TEMPLATE, height=400, margin={"t": 120, "b": 60, "l": 20, "r": 20},
+    fig.update_layout(template=TEMPLATE, height=340, margin={"t": 116, "b": 50, "l": 10, "r": 10},
                       legend={"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
                       title_text=headline(f"Query at {query_position}, key at {key_position}: distance {distance}",
                                           f"q · k over all pairs is {score:.2f}; at distance 0 it is {highest:.2f}"))

@@ -32,7 +32,7 @@ def words(most: int) -> int:
 
 
 @experiment
-def time_per_token(cache_class: Any, lm: SmolLM2, *, lengths: tuple[int, ...] = (32, 128, 256, 512, 1024)) -> Finding:
+def time_per_token(cache_class: Any, lm: SmolLM2, *, lengths: tuple[int, ...] = (32, 128, 512, 1024)) -> Finding:
     """Seconds for one more token after `length` others, which are cached or not.
 
     The numbers: `lengths`, `with_cache`, `without` (seconds), `shortest`, `longest`, and at the longest `cached`, `uncached`, `speedup`,
@@ -53,7 +53,7 @@ def time_per_token(cache_class: Any, lm: SmolLM2, *, lengths: tuple[int, ...] = 
                 model(ids[:, length : length + 1], cache, logits_to_keep=1)
 
             cached.append(_fastest(step, 5))
-            uncached.append(_fastest(partial(model, ids[:, : length + 1], logits_to_keep=1), 2 if length <= 256 else 1))
+            uncached.append(_fastest(partial(model, ids[:, : length + 1], logits_to_keep=1), 2 if length <= 128 else 1))
             read.append(cache.nbytes // cache.capacity * (length + 1))
     cached, uncached, read = cached[::-1], uncached[::-1], read[::-1]
     weights = sum(w.nbytes for w in lm.model.weights.values())

@@ -129,11 +129,13 @@ def beyond_training(apply_rope: Any, *, length: int = 512, windows: int = 20) ->
     plain, squeezed, ntk, control = (last[name] for name in variants)
     worst = (f"Plain RoPE needs {plain:.0f} there, {plain / control:.2f} times the control's {control:.0f}: distances that it never met in "
              "training disturb it" if plain > 1.02 * control else f"Plain RoPE needs {plain:.0f} there, about the control's {control:.0f}")
+    blurred = (": squeezed positions blur even neighbours, and without the fine-tuning that its authors add, that costs more than it "
+               "brings here"
+               if squeezed > plain else "")
     return Finding(
         f"Trained on {TRAINED} tokens, read for {length}. What counts is the second half of the windows (the text itself is harder in some "
-        f"stretches than in others, hence the control). {worst}. Interpolated {squeezed:.0f}: squeezed positions blur even neighbours, and "
-        f"without fine-tuning, which its authors add, that costs more than it brings here. NTK-scaled {ntk:.0f}. None of the three makes "
-        "the model *use* what is far away: that is learned, not turned.",
+        f"stretches than in others, hence the control). {worst}. Interpolated {squeezed:.0f}{blurred}. NTK-scaled {ntk:.0f}. None of the "
+        "three teaches the model to *use* what is far away: that is learned, not turned.",
         curves(f"A model trained on {TRAINED} tokens reads on", "position in the window (tokens)", "perplexity", places, found,
                subtitle="mean of stretches of 64 tokens, text not trained on"),
         {"perplexity": found, "ratio": factor, "inside": found["plain"][0], "plain_last": plain, "interpolated_last": squeezed,
@@ -159,14 +161,16 @@ def hole(apply_rope: Any, lm: SmolLM2, *, holes: tuple[int, ...] = (0, 2_000, 8_
             found[name].append(_perplexity(lm, make(apply_rope, factor), first, second, width) if factor > 1 else found["plain"][-1])
     alone = _perplexity(lm, apply_rope, [], second, 0)
     plain, squeezed, ntk = (values[-1] for values in found.values())
+    inside = [(width, p) for width, p in zip(holes, found["plain"]) if 0 < width < limit]
+    even = (f"A hole costs even within the {limit:,} positions that SmolLM2 was trained on ({inside[-1][1]:,.0f} at {inside[-1][0]:,}), "
+            "for no text in training had holes. " if inside and inside[-1][1] > found["plain"][0] else "")
     return Finding(
         f"Read in one go, the second half has a perplexity of {found['plain'][0]:.1f}, since it repeats the first; alone it has "
-        f"{alone:.0f}. A hole costs even within the {limit:,} positions that SmolLM2 was trained on, for no text in training had holes. At "
-        f"{holes[-1]:,}, beyond them, plain RoPE gives {plain:,.0f}: {plain / alone:.1f} times as bad as not having read the first half at "
-        f"all. Interpolated {squeezed:,.0f}, NTK-scaled {ntk:,.0f}.",
+        f"{alone:.0f}. {even}At {holes[-1]:,}, beyond the {limit:,}, plain RoPE gives {plain:,.0f}, {plain / alone:.1f} times what it is "
+        f"without having read the first half at all. Interpolated {squeezed:,.0f}, NTK-scaled {ntk:,.0f}.",
         curves("A hole in the positions between two halves of a story", "width of the hole (positions)", "perplexity of the second half",
-               list(holes), found, log_y=True, levels={"the second half "
-                                                       "alone": alone}, subtitle=f"SmolLM2, trained on {limit:,} positions"),
+               list(holes), {**found, "second half alone": [alone] * len(holes)}, log_y=True,
+               subtitle=f"SmolLM2, trained on {limit:,} positions"),
         {"holes": holes, "perplexity": found, "alone": alone, "widest": holes[-1], "plain": plain, "interpolated": squeezed, "ntk": ntk})
 
 
