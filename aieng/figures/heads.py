@@ -194,15 +194,15 @@ def ablation_bars(names: Sequence[str], effects: Mapping[str, Sequence[float]], 
             rows = [j for j, k in enumerate(kinds) if k == kind]
             fig.add_bar(y=[names[j] for j in rows], x=v[rows], orientation="h", name=kind, legendgroup=kind, showlegend=column == 1, row=1,
                         col=column,
-                        marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}}, text=[f"{x:+.2f}" for x in v[rows]],
+                        marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}}, text=[f"{round(x, 2) + 0.0:+.2f}" for x in v[rows]],
                         textposition="outside",
                         cliponaxis=False, hovertemplate="%{y}: %{x:+.3f} nats<extra>%{fullData.name}</extra>")
         told.append(f"{loss}: " + ", ".join(f"{n} {x:+.2f}" for n, x in zip(names, v)))
-        span = max(float(v.max()), 0.02)
-        fig.update_xaxes(range=[min(1.3 * float(v.min()), -0.15 * span), 1.3 * span], title_text="rise of the loss (nats a "
-                                                                                                 "token)", row=1, col=column)
-    fig.update_layout(template=TEMPLATE, title_text=headline("What the loss does when heads are switched "
-                                                             "off"), height=210 + 26 * len(names),
+        low, high = min(float(v.min()), 0.0), max(float(v.max()), 0.0)
+        room = 0.2 * max(high - low, 0.02)  # for the numbers at the bars' ends
+        fig.update_xaxes(range=[low - room, high + room], title_text="rise of the loss (nats a token)", row=1, col=column)
+    fig.update_layout(template=TEMPLATE, title_text=headline("What the loss does when heads are switched off"),
+                      height=210 + 26 * len(names),
                       margin_t=96, margin_b=120, legend=LEGEND_BELOW, bargap=0.2)
     fig.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(names)[::-1])
     fig.update_yaxes(autorange="reversed", categoryarray=list(names))
@@ -211,7 +211,8 @@ def ablation_bars(names: Sequence[str], effects: Mapping[str, Sequence[float]], 
 
 def relation_bars(relations: Sequence[str], given: Mapping[str, ArrayLike]) -> CourseFigure:
     """Weight that the best head of each relation gives to the right word and to others as far away."""
-    fig = new_figure("Heads for three relations, on sentences that they were not chosen on", "weight (share of 1)", None, barmode="group",
+    fig = new_figure("Heads for three relations", "weight (share of 1)", None, barmode="group",
+                     subtitle="chosen on one half of the sentences, judged on the other",
                      height=220 + 60 * len(relations), legend=LEGEND_BELOW, margin_b=120)
     told: list[str] = []
     for i, (name, values) in enumerate(given.items()):

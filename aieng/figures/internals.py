@@ -169,13 +169,12 @@ def cache_growth(tokens: Sequence[str], prompt: int, capacity: int, held: Sequen
     steps = np.arange(len(held))
     with_cache, without = np.asarray(held), np.cumsum(held)
     fig = CourseFigure(make_subplots(rows=2, cols=1, row_heights=[0.27, 0.73], vertical_spacing=0.3,
-                                     subplot_titles=["places of the cache (in each layer and key-value "
-                                                     "head)", "tokens sent through the model so far"]))
+                                     subplot_titles=["places of the cache (in each layer and key-value head)",
+                                                     "tokens sent through the model so far"]))
     edges = np.repeat(np.arange(5) / 4, 2)[1:-1]
     scale = [[float(e), _SHADES[i // 2]] for i, e in enumerate(edges)]
-    texts = [_label(tokens[i]) if i < now else "" for i in range(capacity)]
-    fig.add_heatmap(z=[kinds], x=list(range(capacity)), customdata=[[f"{_KINDS[kind]} "
-                                                                     f"{text}" for kind, text in zip(kinds, texts)]], zmin=0, zmax=4,
+    labels = [[f"{_KINDS[kind]} {_label(tokens[i]) if i < now else ''}" for i, kind in enumerate(kinds)]]
+    fig.add_heatmap(z=[kinds], x=list(range(capacity)), customdata=labels, zmin=0, zmax=4,
                     colorscale=scale, xgap=2, showscale=False, hovertemplate="place %{x}: %{customdata}<extra></extra>", row=1, col=1)
     for kind, shade in zip(_KINDS, _SHADES):
         fig.add_scatter(x=[None], y=[None], mode="markers", name=kind, row=1, col=1,

@@ -70,7 +70,7 @@ def formula(sinusoidal: Any, embed: Any) -> None:
 
 @prop("3.1", "a shift is a rotation, the same wherever it begins")
 def shift(sinusoidal: Any, embed: Any) -> None:
-    table = sinusoidal(60, 16).double()
+    table = expect_tensor(sinusoidal(60, 16), "sinusoidal_positions(60, 16)", (60, 16)).double()
     products = table @ table.T
     for distance in (1, 5, 20):
         values = products.diagonal(distance)
@@ -85,8 +85,8 @@ def shift(sinusoidal: Any, embed: Any) -> None:
 def lookup(sinusoidal: Any, embed: Any) -> None:
     words, places = normal(1, 11, 6), normal(2, 9, 6)
     ids = torch.tensor([[3, 3, 0, 10], [7, 1, 3, 5]])
-    got = expect_tensor(embed(ids, words, places), "embed_tokens(ids, "
-                                                   "…)", (2, 4, 6), torch.float32, "One vector for each token: (batch, tokens, dim).")
+    got = expect_tensor(embed(ids, words, places), "embed_tokens(ids, …)", (2, 4, 6), torch.float32,
+                        "One vector for each token: (batch, tokens, dim).")
     want = torch.stack([torch.stack([words[i] + places[p] for p, i in enumerate(row)]) for row in ids.tolist()])
     expect(not torch.allclose(got, words[ids]), "No position arrived: your result is the tokens' rows alone.")
     expect(not torch.allclose(got, words[ids] + places[ids.clamp(max=8)]),
@@ -106,6 +106,7 @@ def order(sinusoidal: Any, embed: Any) -> None:
     words, places = normal(3, 8, 4), normal(4, 6, 4)
     ids = torch.tensor([[2, 5, 1]])
     nowhere = torch.zeros(6, 4)
+    expect_tensor(embed(ids, words, nowhere), "embed_tokens(ids, …)", (1, 3, 4))
     expect_close(embed(ids.flip(1), words, nowhere), embed(ids, words, nowhere).flip(1),
                  "With positions of zero, reversed tokens are the same vectors in reversed order.")
     expect(not torch.allclose(embed(ids.flip(1), words, places).flip(1), embed(ids, words, places), atol=1e-3),

@@ -83,7 +83,7 @@ def layouts(rope_frequencies: Any, apply_rope: Any) -> None:
 def lengths(rope_frequencies: Any, apply_rope: Any) -> None:
     x = normal(2, 4, 9, 8)
     for layout in ("half", "interleaved"):
-        got = apply_rope(x, torch.arange(9), 100.0, layout)
+        got = expect_tensor(apply_rope(x, torch.arange(9), 100.0, layout), f'apply_rope(…, "{layout}")', (4, 9, 8))
         expect_close(got.norm(dim=-1), x.norm(dim=-1), "A rotation keeps every vector's length; yours changes it.", 1e-4)
 
 
@@ -92,7 +92,9 @@ def relative(rope_frequencies: Any, apply_rope: Any) -> None:
     q, k = normal(3, 1, 16), normal(4, 1, 16)
     for layout in ("half", "interleaved"):
         def product(m: int, n: int, layout: str = layout) -> float:
-            return float((apply_rope(q, torch.tensor([m]), 50.0, layout) * apply_rope(k, torch.tensor([n]), 50.0, layout)).sum())
+            turned = [expect_tensor(apply_rope(x, torch.tensor([p]), 50.0, layout), f'apply_rope(…, "{layout}")', (1, 16))
+                      for x, p in ((q, m), (k, n))]
+            return float((turned[0] * turned[1]).sum())
 
         first, later = product(7, 4), product(107, 104)
         expect(abs(first - later) < 2e-3, f"A query at 7 and a key at 4 gave {first:.4f}; at 107 and 104, the same distance, {later:.4f}. "

@@ -17,9 +17,8 @@ hints(
     "at most 0? And what happens to it when every score is −inf?",
     "softmax: take away the maximum along dim (0 where it is −inf), exp, divide by the sum (by 1 where it is 0). Attention is three "
     "steps: scores = q @ k.mT times the scale; the mask (where a boolean one is False put −inf, a float one is added); weights @ v.",
-    "softmax: highest = amax(dim, keepdim); replace −inf by 0; e = exp(scores − highest); total = sum(dim, keepdim); e / total, with 1 "
-    "for a "
-    "total of 0.\n"
+    "softmax: highest = amax(dim, keepdim); replace −inf by 0; e = exp(scores − highest); total = sum(dim, keepdim); e / total, with "
+    "1 for a total of 0.\n"
     "attention: refuse q and k of different width, k and v of different number; scale = 1/√(last axis of q) unless given; scores; mask; "
     "softmax over the keys (last axis); times v.",
 )
@@ -57,7 +56,7 @@ def softmax_by_hand(softmax: Any, attention: Any) -> None:
 @prop("3.3", "softmax of large scores")
 def large(softmax: Any, attention: Any) -> None:
     scores = torch.tensor([[1000.0, 999.0, 0.0], [-1000.0, -1001.0, -2000.0]])
-    got = softmax(scores)
+    got = expect_tensor(softmax(scores), "softmax(scores)", (2, 3))
     expect(bool(got.isfinite().all()), "Scores of ±1000 gave NaN or infinity: exp(1000) overflows, and exp(−1000) is 0 for a whole row. "
                                        "Subtract the row's largest score first.")
     want = [1 / (1 + math.exp(-1)), 1 / (1 + math.e), 0]
@@ -70,7 +69,7 @@ def large(softmax: Any, attention: Any) -> None:
 @prop("3.3", "nothing to choose from")
 def nothing(softmax: Any, attention: Any) -> None:
     scores = torch.tensor([[0.0, -math.inf, 0.0], [-math.inf] * 3])
-    got = softmax(scores)
+    got = expect_tensor(softmax(scores), "softmax(scores)", (2, 3))
     expect(not bool(got.isnan().any()), "A row of −inf only became NaN: −inf − (−inf) is not a number. Shift such a row by 0, and do not "
                                         "divide by 0.")
     expect_close(got, [[0.5, 0, 0.5], [0, 0, 0]], "−inf gets exactly 0, and a row of −inf only gets zeros: there is nothing to attend to.")
@@ -117,7 +116,7 @@ def masks(softmax: Any, attention: Any) -> None:
     allowed = torch.ones(5, 5, dtype=torch.bool).tril()
     want = attend(q, k, v, allowed)
     with untouched(allowed=allowed):
-        got = attention(q, k, v, allowed)
+        got = expect_tensor(attention(q, k, v, allowed), "attention(q, k, v, mask)", (2, 3, 5, 4))
     expect(not torch.allclose(got, attend(q, k, v).float(), atol=1e-4), "The mask changed nothing.")
     expect(not torch.allclose(got, attend(q, k, v, ~allowed).float(), atol=1e-4),
            "The mask works the wrong way round: True means *may look*.")
@@ -139,7 +138,7 @@ def order(softmax: Any, attention: Any) -> None:
     turned = torch.tensor([4, 1, 5, 0, 3, 2])
     expect_close(attention(q, k[:, :, turned], v[:, :, turned]), attention(q, k, v),
                  "Keys and values in another order gave another result.", 1e-4, 1e-5)
-    got = attention(300 * q, 300 * k, v)
+    got = expect_tensor(attention(300 * q, 300 * k, v), "attention(q, k, v)", (1, 2, 3, 4))
     expect(bool(got.isfinite().all()), "Scores of about 100,000 gave NaN or infinity.")
     expect_close(got, attend(300 * q, 300 * k, v), "With large scores the result is wrong.", 1e-3, 1e-4)
 

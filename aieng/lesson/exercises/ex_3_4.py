@@ -267,8 +267,8 @@ def whole_model(a: Answer) -> None:
         "The keys are turned by their positions and the queries are not: both are.": reference(ids, weights, CONFIG, turned="k"),
         "Nothing is turned by its position: apply_rope goes over q and k of every layer.": reference(ids, weights, CONFIG, turned=""),
         "The last norm, model.norm, is missing before the output layer.": reference(ids, weights, CONFIG, final_norm=False),
-        "The norms run with eps = 1e-5; this model has its own, "
-        "config.rms_norm_eps.": reference(ids, weights, replace(CONFIG, rms_norm_eps=1e-5)),
+        "The norms run with eps = 1e-5; this model has its own, config.rms_norm_eps.":
+            reference(ids, weights, replace(CONFIG, rms_norm_eps=1e-5)),
         "Only the first layer was computed.": reference(ids, weights, replace(CONFIG, num_hidden_layers=1)),
     }, "The logits are not those of a Llama with these weights.")
     untied = replace(CONFIG, tie_word_embeddings=False, num_hidden_layers=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,6 +56,13 @@ class Watch(TorchFunctionMode):
         elif name in ("matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "baddbmm", "addmm", "tensordot", "inner"):
             self.products += results[0].numel()
         return out
+
+
+def watched(call: Callable[..., Any], *args: Any) -> Watch:
+    """What `call(*args)` did: the largest tensor and the inner products, counted while it ran."""
+    with Watch() as watch:
+        call(*args)
+    return watch
 
 
 @prop("5.6", "sliding window")
@@ -126,8 +134,7 @@ def equal(mask: Any, attention: Any) -> None:
 @prop("5.6", "the work outside the window is skipped")
 def skips(mask: Any, attention: Any) -> None:
     q = normal(4, 1, 1024, 16)
-    with Watch() as watch:
-        attention(q, q, q, 32, 2, 32)
+    watch = watched(attention, q, q, q, 32, 2, 32)
     pairs = 1024 * 1024
     expect(watch.elements < 0.9 * pairs, f"For 1,024 tokens and a window of 32 a tensor of {watch.elements:,} numbers was made: never "
                                          f"form all {pairs:,} "

@@ -74,8 +74,8 @@ def cached(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> N
            f"With 2 queries and 5 keys, the queries stand at positions 3 and 4 and see 4 and 5 keys; yours see {seen}.")
     one = expect_tensor(causal_mask(1, 6), "causal_mask(1, 6)", (1, 6))
     expect(not one.any(), "One new query is the last position: it may look at all 6 keys.")
-    expect_raises(ValueError, lambda: causal_mask(3, 2), "3 queries and 2 keys should raise ValueError: the queries are among the keys' "
-                                                         "positions.")
+    expect_raises(ValueError, lambda: causal_mask(3, 2),
+                  "3 queries and 2 keys should raise ValueError: the queries are among the keys' positions.")
 
 
 @prop("7.1", "the example by hand")
@@ -83,12 +83,12 @@ def cached(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> N
 def by_hand(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> None:
     q, k = torch.ones(1, 1), torch.tensor([[math.log(2.0)], [0.0], [math.log(5.0)]])
     free = expect_tensor(attention_weights(q, k), "attention_weights(q, k)", (1, 3), hint="(queries, keys)")
-    expect_close(free.detach(), [[0.25, 0.125, 0.625]], "The scores (ln 2, 0, ln 5) without a mask give the weights 2/8, 1/8, "
-                                                        "5/8.", rtol=1e-4)
+    expect_close(free.detach(), [[0.25, 0.125, 0.625]],
+                 "The scores (ln 2, 0, ln 5) without a mask give the weights 2/8, 1/8, 5/8.", rtol=1e-4)
     got = expect_tensor(attention_weights(q, k, torch.tensor([[0.0, 0.0, -math.inf]])), "attention_weights with a mask", (1, 3))
     expect(not torch.allclose(got, free), "The mask changed nothing: add it to the scores before the softmax.")
-    expect(not torch.allclose(got[0, :2], free[0, :2]), "The hidden key got 0, but the other two still have 2/8 and 1/8: you set weights "
-                                                        "to 0 after the softmax, "
+    expect(not torch.allclose(got[0, :2], free[0, :2]),
+           "The hidden key got 0, but the other two still have 2/8 and 1/8: you set weights to 0 after the softmax, "
            "and the row no longer adds up to 1. Add the mask before the softmax.")
     expect_close(got.detach(), [[2 / 3, 1 / 3, 0]], "With the third key hidden, the weights are 2/3, 1/3 and 0.", rtol=1e-4)
     mixed = expect_tensor(masked_attention(q, k, torch.tensor([[3.0], [6.0], [100.0]]), torch.tensor([[0.0, 0.0, -math.inf]])), "output",
@@ -104,8 +104,8 @@ def rows(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> Non
     got = expect_tensor(attention_weights(q, k, _hidden(6)), "weights", (2, 3, 6, 6), hint="(batch, heads, queries, keys)")
     unscaled = torch.softmax(q @ k.mT + _hidden(6), -1)
     expect(not torch.allclose(got, unscaled, atol=1e-4), "Your scores lack the factor 1/√head_dim.")
-    expect(not torch.allclose(got, torch.softmax(q @ k.mT / 16 + _hidden(6), -1), atol=1e-4), "You divided by head_dim; divide by its "
-                                                                                              "square root.")
+    expect(not torch.allclose(got, torch.softmax(q @ k.mT / 16 + _hidden(6), -1), atol=1e-4),
+           "You divided by head_dim; divide by its square root.")
     expect(not torch.allclose(got, torch.softmax((q @ k.mT + _hidden(6)) / math.sqrt(6), -1), atol=1e-4),
            "You divided by the root of the number of keys; it is the root of head_dim, the last axis of q.")
     sums = got.sum(-1)
@@ -127,8 +127,8 @@ def output(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> N
         expect_close(got.detach(), scaled_dot_product_attention(q, k, v, is_causal=True),
                      "The output is not causal attention over the values.", rtol=1e-4, atol=1e-5)
     q, k, v = _qkv(2, 3, 5, 8, seed=40)
-    expect_close(masked_attention(q, k, v).detach(), scaled_dot_product_attention(q, k, v), "Without a mask every query sees every key; "
-                                                                                            "is yours always masked?",
+    expect_close(masked_attention(q, k, v).detach(), scaled_dot_product_attention(q, k, v),
+                 "Without a mask every query sees every key; is yours always masked?",
                  rtol=1e-4, atol=1e-5)
     one = torch.zeros(2, 1, 1, 5)
     one[1, ..., 3:] = -math.inf
@@ -162,8 +162,7 @@ def no_leak(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> 
     loud = masked_attention(*changed, mask)[:, :5]
     expect(bool(torch.isfinite(loud).all()) and torch.allclose(loud, before[:, :5], atol=1e-5),
            "Very large scores in the future changed outputs of the past (or made them NaN). Did you take the softmax over everything and "
-           "remove the future "
-           "afterwards? Its large score then takes all the weight. Add the mask before the softmax.")
+           "remove the future afterwards? Its large score then takes all the weight. Add the mask before the softmax.")
     inputs = [x.clone().requires_grad_(True) for x in (q, k, v)]
     masked_attention(*inputs, mask)[:, 3].sum().backward()
     for name, x in zip("qkv", inputs):
@@ -195,8 +194,7 @@ def large(causal_mask: Any, attention_weights: Any, masked_attention: Any) -> No
         got = attention_weights(q, k, _hidden(3))
         expect_close(got.detach(), [[1, 0, 0], [0.5, 0.5, 0], [1 / 3] * 3],
                      f"Equal scores of {float(q[0] @ k[0]) / 2:.0f} should give equal weights. exp() of that overflows, or vanishes: "
-                     f"subtract each row's largest score "
-                     "first.", rtol=1e-4, atol=1e-6)
+                     f"subtract each row's largest score first.", rtol=1e-4, atol=1e-6)
 
 
 @prop("7.1", "inputs stay as they were")

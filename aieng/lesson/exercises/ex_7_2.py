@@ -18,17 +18,14 @@ hints(
     "7.2",
     "Cutting features into heads only renames places: a token's features stand one after the other, the first head_dim of them are head 0. "
     "`x.reshape(batch, tokens, heads, head_dim)` says exactly that. Attention wants (batch, heads, tokens, head_dim): which two axes "
-    "have to "
-    "be exchanged, and how is that undone?",
+    "have to be exchanged, and how is that undone?",
     "split: reshape to (batch, tokens, heads, features // heads), then `.transpose(1, 2)`. merge: the same backwards, first the "
     "transpose, then "
     "the reshape. `__call__`: three projections, split queries with num_heads, keys and values with num_key_value_heads, and give each "
-    "query "
-    "head its keys and values with `repeat_interleave(group, dim=1)` (not `repeat`, which deals them out in turn).",
+    "query head its keys and values with `repeat_interleave(group, dim=1)` (not `repeat`, which deals them out in turn).",
     "__init__: shared = num_heads or what was given; ValueError unless it divides; keep everything.\n"
     "__call__: source = memory, or x; q = split(query(x)); k, v = split(key(source)), split(value(source)); repeat k and v for the heads "
-    "of a "
-    "group; output(merge(attention(q, k, v, mask))).",
+    "of a group; output(merge(attention(q, k, v, mask))).",
 )
 
 
@@ -59,8 +56,7 @@ def split(multi_head: Any) -> None:
     expect_tensor(got, "split(x, 2) of a (1, 3, 4) tensor", (1, 2, 3, 2), hint="(batch, heads, tokens, head_dim)")
     expect(not torch.equal(got, x.reshape(1, 2, 3, 2)),
            "Head 0 of the first text got the features 1, 2, 3, 4, 5, 6: its first two tokens' numbers ran together. A reshape straight "
-           "to (batch, heads, tokens, head_dim) mixes "
-           "tokens; reshape to (batch, tokens, heads, head_dim), then transpose.")
+           "to (batch, heads, tokens, head_dim) mixes tokens; reshape to (batch, tokens, heads, head_dim), then transpose.")
     expect(got[0, 0, 0].tolist() != [1, 3], "Head 0 of the first token got the features 1 and 3; neighbours belong together: 1 and 2.")
     expect(got[0, :, 0].tolist() == [[1, 2], [3, 4]] and got[0, 1, 2].tolist() == [11, 12],
            f"The first token (1, 2, 3, 4) in 2 heads is (1, 2) and (3, 4); yours {got[0, :, 0].tolist()}.")
@@ -123,8 +119,8 @@ def calls(multi_head: Any) -> None:
         expect_tensor(t, f"the `{name}` that attention got", (2, 4, 5, 3), hint="(batch, num_heads, tokens, head_dim)")
     expect(seen[0][3] is not None and torch.equal(seen[0][3], mask), "`attention` should get the mask as it came.")
     for name, t in zip("qkv", seen[0]):
-        expect_close(t.detach(), torch.stack(x.chunk(4, -1), 1), f"The `{name}` that attention got is not the projection, cut into "
-                                                                 f"heads. Attention scales the scores itself.",
+        expect_close(t.detach(), torch.stack(x.chunk(4, -1), 1),
+                     f"The `{name}` that attention got is not the projection, cut into heads. Attention scales the scores itself.",
                      rtol=1e-4, atol=1e-5)
 
 
@@ -142,13 +138,11 @@ def shared(multi_head: Any) -> None:
             raise
         except RuntimeError as error:
             expect(False, f"{heads} query heads and {kv} key-value heads raised {type(error).__name__}: {error}. Split keys and values "
-                          f"into num_key_value_heads, then repeat "
-                          "them so that each query head has its own.")
+                          f"into num_key_value_heads, then repeat them so that each query head has its own.")
         got = expect_tensor(made, "output", (2, 5, 8)).detach()
         expect(kv == 1 or not torch.allclose(got, _grouped(x, q, k, v, o, heads, [h % kv for h in range(heads)]), atol=1e-4),
                f"With {heads} query and {kv} key-value heads, query head 1 read key-value head 1; heads 0 … {heads // kv - 1} share head "
-               f"0. `repeat` deals them out in turn, "
-               "`repeat_interleave` keeps neighbours together.")
+               f"0. `repeat` deals them out in turn, `repeat_interleave` keeps neighbours together.")
         expect_close(got, want, f"{heads} query heads that share {kv} key-value heads gave wrong numbers.", rtol=1e-3, atol=1e-4)
 
 
@@ -176,8 +170,8 @@ def memory(multi_head: Any) -> None:
     other = normal(11, 2, 7, 12)
     want = peer(x, other, other, need_weights=False)[0].detach()
     got = expect_tensor(multi_head(*parts, 3)(x, None, other), "output", (2, 4, 12), hint="One output for each token of x.").detach()
-    expect(not torch.allclose(got, multi_head(*parts, 3)(x).detach(), atol=1e-4), "The memory changed nothing: keys and values come from "
-                                                                                  "it.")
+    expect(not torch.allclose(got, multi_head(*parts, 3)(x).detach(), atol=1e-4),
+           "The memory changed nothing: keys and values come from it.")
     expect_close(got, want, "With a memory, queries come from x, keys and values from the memory.", rtol=1e-4, atol=1e-5)
 
 
@@ -191,8 +185,8 @@ def trainable(multi_head: Any) -> None:
         out = mha(x, _causal(4))
     out.square().sum().backward()
     for name, weight in zip(("query", "key", "value", "output"), weights):
-        expect(weight.grad is not None and bool(weight.grad.any()), f"No gradient reaches the weights of `{name}`: compute with torch, "
-                                                                    f"without `.detach()`.")
+        expect(weight.grad is not None and bool(weight.grad.any()),
+               f"No gradient reaches the weights of `{name}`: compute with torch, without `.detach()`.")
 
 
 @prop("7.2", "errors that say so")

@@ -14,8 +14,7 @@ from aieng.lesson.exercises.watching import one_thread
 hints(
     "7.3",
     "Each score is a mean of certain entries of the map, one or some per row. Which entries, for row i? (i, i − 1), (i, 0), and for "
-    "induction "
-    "(i, p + 1) for each earlier p that holds the same token. Which rows take no part in each of the three?",
+    "induction (i, p + 1) for each earlier p that holds the same token. Which rows take no part in each of the three?",
     "`weights.diagonal(-1, -2, -1)` are the entries just below the diagonal, for all leading axes at once; `weights[..., 1:, 0]` the first "
     "column. For induction, `ids[:, None] == ids[None, :]`, cut below the diagonal, says which p hold the query's token; the keys are one "
     "to the right. Ablation: one loss with all ones, then for each head a *new* mask of ones with a single 0.",
@@ -84,10 +83,10 @@ def several(previous_token_score: Any, attention_sink_score: Any, induction_scor
     weights = _maps(n=5, seed=1)
     want = float(weights[2, 1] + weights[4, 1] + weights[4, 3]) / 2
     got = _number(induction_score(weights, ids), "induction_score")
-    expect(abs(got - float(weights[2, 1] + weights[4, 3]) / 2) > 1e-4, "A token that stood at two earlier places has two followers; you "
-                                                                       "counted the latest only. Add both weights up.")
-    expect(abs(got - float(weights[2, 1] + weights[4, 1]) / 2) > 1e-4, "A token that stood at two earlier places has two followers; you "
-                                                                       "counted the first only. Add both weights up.")
+    expect(abs(got - float(weights[2, 1] + weights[4, 3]) / 2) > 1e-4,
+           "A token that stood at two earlier places has two followers; you counted the latest only. Add both weights up.")
+    expect(abs(got - float(weights[2, 1] + weights[4, 1]) / 2) > 1e-4,
+           "A token that stood at two earlier places has two followers; you counted the first only. Add both weights up.")
     expect(abs(got - float(weights[2, 1] + weights[4, 1] + weights[4, 3]) / 3) > 1e-4,
            "You averaged over pairs; the weights of one query are added up, and the mean is over queries.")
     expect_close(got, want, "With a token at two earlier places, the query's share is the sum of both followers' weights.", rtol=1e-4)
@@ -99,8 +98,8 @@ def several(previous_token_score: Any, attention_sink_score: Any, induction_scor
     copy = torch.eye(12)
     for i in range(6, 12):
         copy[i] = torch.eye(12)[i - 5]
-    expect_close(_number(induction_score(copy, twice), "induction_score"), 1.0, "A head planted to look at the follower of each repeated "
-                                                                                "token has the score 1.", rtol=1e-4)
+    expect_close(_number(induction_score(copy, twice), "induction_score"), 1.0,
+                 "A head planted to look at the follower of each repeated token has the score 1.", rtol=1e-4)
     expect_raises(ValueError, lambda: induction_score(_maps(n=4, seed=2), torch.tensor([1, 2, 3, 4])),
                   "With four different tokens there is nothing to continue: ValueError.")
 
@@ -124,9 +123,8 @@ def ablation(previous_token_score: Any, attention_sink_score: Any, induction_sco
     seen: list[Tensor] = []
 
     def loss(mask: Tensor) -> float:
-        expect(isinstance(mask, Tensor) and tuple(mask.shape) == (2, 3), f"loss got {type(mask).__name__} "
-                                                                         f"{tuple(getattr(mask, 'shape', ()))}; "
-               "head_mask is a tensor (num_layers, num_heads).")
+        expect(isinstance(mask, Tensor) and tuple(mask.shape) == (2, 3),
+               f"loss got {type(mask).__name__} {tuple(getattr(mask, 'shape', ()))}; head_mask is a tensor (num_layers, num_heads).")
         seen.append(mask.clone())
         return 3.0 + float(((1 - mask) * worth).sum())
 
@@ -138,9 +136,9 @@ def ablation(previous_token_score: Any, attention_sink_score: Any, induction_sco
     expect(not any(m.sum() == 1 for m in seen), "You kept one head and switched the others off; it is the other way round.")
     expect(max(off) == 1, f"Up to {max(off)} heads were off at the same time: a head that was switched off before stayed off. Start each "
                           f"from a new mask of ones.")
-    expect(not torch.allclose(got.double(), 3 + torch.tensor([1.0, 2.0, -0.25]).double()), "You gave the losses themselves; subtract the "
-                                                                                           "loss with all heads on.")
-    expect(not torch.allclose(got.double(), -torch.tensor([1.0, 2.0, -0.25]).double()), "Your signs are turned round: loss without the "
-                                                                                        "head minus loss with all heads.")
+    expect(not torch.allclose(got.double(), 3 + torch.tensor([1.0, 2.0, -0.25]).double()),
+           "You gave the losses themselves; subtract the loss with all heads on.")
+    expect(not torch.allclose(got.double(), -torch.tensor([1.0, 2.0, -0.25]).double()),
+           "Your signs are turned round: loss without the head minus loss with all heads.")
     expect_close(got.detach(), [1.0, 2.0, -0.25], "Without these heads the loss rises by 1, by 2, and falls by 0.25.", rtol=1e-4, atol=1e-5)
     expect(len(seen) <= 2 * len(heads), f"{len(seen)} passes for {len(heads)} heads: one each, and one with all heads on.")

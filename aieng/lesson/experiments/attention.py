@@ -50,16 +50,14 @@ def why_the_root(
 
 
 def _spread_and_share(widths: tuple[int, ...], spread: dict[str, list[float]], shared: dict[str, list[float]], keys: int) -> CourseFigure:
-    fig = CourseFigure(make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=("spread of the "
-                                                                                              "scores", f"keys of {keys} that share the "
-                                                                                                        "weight")))
+    titles = ("spread of the scores", f"keys of {keys} that share the weight")
+    fig = CourseFigure(make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=titles))
     for column, values in ((1, spread), (2, shared)):
-        for i, name in enumerate(("without", "with")):
-            fig.add_scatter(x=list(widths), y=values[name], name=f"{name} "
-                                                                 "1/√d", legendgroup=name, showlegend=column == 1, row=1, col=column,
-                            mode="lines+markers", line={"color": COLORS[1 - i], "dash": DASHES[1 - i]},
-                            marker={"symbol": SYMBOLS[1 - i], "size": 9}, hovertemplate="d = %{x}: %{y:.2f}<extra>" + name + " "
-                                                                                                                             "1/√d</extra>")
+        for i, kind in ((1, "without"), (0, "with")):
+            name = f"{kind} 1/√d"
+            fig.add_scatter(x=list(widths), y=values[kind], name=name, legendgroup=name, showlegend=column == 1, row=1, col=column,
+                            mode="lines+markers", line={"color": COLORS[i], "dash": DASHES[i]}, marker={"symbol": SYMBOLS[i], "size": 9},
+                            hovertemplate="d = %{x}: %{y:.2f}<extra>%{fullData.name}</extra>")
     fig.update_xaxes(type="log", title_text="d, width of a head", tickvals=list(widths))
     fig.update_yaxes(title_text="standard deviation", rangemode="tozero", row=1, col=1)
     fig.update_yaxes(title_text="keys", range=[0, keys], row=1, col=2)
@@ -103,8 +101,8 @@ def right_and_wrong(attention: Any, lm: SmolLM2, prompt: str = "The three primar
     """
     if quick():
         new_tokens = 3
-    mistakes = {"without 1/√d": unscaled, "1/d in place of "
-                                          "1/√d": by_width, "the mask forgotten": unmasked, "softmax over the queries": over_queries}
+    mistakes = {"without 1/√d": unscaled, "1/d in place of 1/√d": by_width,
+                "the mask forgotten": unmasked, "softmax over the queries": over_queries}
     mine = f"{whose(attention)} attention"
     variants = {name: {"attention": kernel} for name, kernel in {mine: attention, **mistakes}.items()}
     found = beside(lm, variants, prompt, new_tokens)

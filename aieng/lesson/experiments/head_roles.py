@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from aieng.figures.heads import ablation_bars, relation_bars, three_grids
 from aieng.lesson.environment import quick
+from aieng.lesson.experiments.single_thread import single_thread
 from aieng.lesson.finding import Finding, experiment
 
 PROSE = ("The museum stands on a hill above the harbour. Every spring, when the first visitors arrive, the keepers open the windows of "
@@ -22,6 +23,7 @@ PROSE = ("The museum stands on a hill above the harbour. Every spring, when the 
          "hall and let in the smell of salt and tar. On the walls hang maps of coasts that nobody has seen since the maps were drawn.")
 
 
+@single_thread()
 @torch.inference_mode()
 def all_weights(lm: Any, ids: Sequence[int]) -> Tensor:
     """The attention weights of every head on some tokens: (layers, heads, tokens, tokens)."""
@@ -37,6 +39,7 @@ def repeated_tokens(vocab_size: int, length: int, seed: int) -> Tensor:
 
 
 @experiment
+@single_thread()
 def roles(lm: Any, functions: Mapping[str, Any], *, length: int = 30, seeds: Sequence[int] = (0, 1)) -> Finding:
     """Previous-token, sink and induction score of every head, on random tokens that come twice.
 
@@ -63,23 +66,25 @@ def roles(lm: Any, functions: Mapping[str, Any], *, length: int = 30, seeds: Seq
 
     return Finding(
         f"The model's loss on the first {length} random tokens is {first:.1f} nats a token, on the repetition {second:.1f}: it copies. "
-        f"Strongest heads, as layer.head: "
-        f"previous token {listed('previous token')}; induction {listed('induction')}. {int((scores['induction'] > 0.4).sum())} of "
-        f"{total} heads have an induction score above "
-        f"0.4, and {sink_share:.0%} give more than half of their weight to the first token, a random one here. The lowest layer with an "
-        f"induction score above 0.4 is layer "
-        f"{_lowest(scores['induction'])}, behind strong previous-token heads; that fits the theory, in which an induction head uses what "
-        f"an earlier head has noted about "
-        "each token: what stood before it.",
+        f"Strongest heads, as layer.head: previous token {listed('previous token')}; induction {listed('induction')}. "
+        f"{int((scores['induction'] > 0.4).sum())} of {total} heads have an induction score above 0.4, and {sink_share:.0%} give more "
+        f"than half "
+        f"of their weight to the first token, a random one here. {_order(scores, best)}",
         three_grids(scores), {"scores": scores, "best": best, "best_previous": float(scores["previous token"].max()),
                               "sink_share": sink_share,
                               "best_induction": float(scores["induction"].max()), "first_half": first, "second_half": second,
                               "length": length})
 
 
-def _lowest(scores: Any) -> str:
-    layers = (scores > 0.4).any(axis=1).nonzero()[0]
-    return str(layers[0]) if len(layers) else "none"
+def _order(scores: Mapping[str, Any], best: Mapping[str, Sequence[tuple[int, int]]]) -> str:
+    """Whether the induction heads lie behind the strongest previous-token head, whose note on each token they would need."""
+    layers = (scores["induction"] > 0.4).any(axis=1).nonzero()[0]
+    if not len(layers):
+        return "No head is a clear induction head."
+    before = best["previous token"][0][0]
+    fits = "behind" if layers[0] > before else "not behind"
+    return (f"The first of these induction heads is in layer {layers[0]}, {fits} the strongest previous-token head in layer {before}; in "
+            "theory an induction head uses what such a head has noted about each token: what stood before it.")
 
 
 @torch.inference_mode()
@@ -98,6 +103,7 @@ def _text_loss(lm: Any, ids: Tensor, head_mask: Tensor | None = None) -> float:
 
 
 @experiment
+@single_thread()
 def ablations(lm: Any, functions: Mapping[str, Any], found: Finding, *, single: int = 4, group: int = 8, seed: int = 0) -> Finding:
     """Switch heads off, one by one and in groups, and see two losses move.
 
@@ -206,11 +212,13 @@ RELATIONS = (
 
 
 @experiment
+@single_thread()
 def specialists(lm: Any, relations: Sequence[Relation] = RELATIONS, *, chosen_on: int = 8) -> Finding:
     """For three relations: the head that gives the right word most on half of the sentences, judged on the other half.
 
     The numbers, on the other half: `syntax`, `sense`, `reference` (weight on the right word), `…_other` (on the other named word),
-    `heads` {relation: (layer, head)}, `largest_change` (relative change of the loss on those sentences without the head).
+    `heads` {relation: (layer, head)}, `distinct` (how many heads that are), `largest_change` (relative
+    change of the loss on those sentences without the head).
     """
     keys = ("syntax", "sense", "reference")
     data: dict[str, Any] = {"heads": {}}
@@ -237,6 +245,7 @@ def specialists(lm: Any, relations: Sequence[Relation] = RELATIONS, *, chosen_on
         parts.append(f"{relation.name}: head {layer}.{head} gives {held:.2f} to the right word and {wrong:.2f} to the other (chosen at "
                      f"{float(mean.max()):.2f}); without it the "
                      f"loss on these sentences changes by {change:+.1%}")
+    data["distinct"] = len(set(data["heads"].values()))
     data["largest_change"] = max(abs(c) for c in changes)
     return Finding("; ".join(parts) + ".", relation_bars([r.name for r in relations], given), data)
 

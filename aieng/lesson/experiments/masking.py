@@ -24,6 +24,7 @@ TEXT, REPLACED, INSTEAD = "The bank of the river is eroding, so the old house ne
 
 
 @experiment
+@single_thread()
 def leak(masked_attention: Any, causal_mask: Any, lm: Any) -> Finding:
     """Replace one token of a text; how far do SmolLM2's scores move at each position, with the mask and without?
 
@@ -37,7 +38,7 @@ def leak(masked_attention: Any, causal_mask: Any, lm: Any) -> Finding:
     n = ids.shape[1]
     moved = {}
     with torch.inference_mode():
-        for name, mask in (("with your mask", causal_mask(n)), ("without a mask", torch.zeros(n, n))):
+        for name, mask in (("with the mask", causal_mask(n)), ("without a mask", torch.zeros(n, n))):
             moved[name] = (model(changed, mask=mask) - model(ids, mask=mask)).abs().amax(-1)[0].tolist()
     masked, free = moved.values()
     before, after, before_open = max(masked[:REPLACED]), max(masked[REPLACED:]), max(free[:REPLACED])
@@ -67,6 +68,7 @@ class Letters:
 
 
 @experiment
+@single_thread()
 def with_and_without_mask(
     masked_attention: Any, causal_mask: Any, *, steps: int = 300, batch: int = 16, length: int = 40, seed: int = 0,
     prompt: str = "Horse: a ",
@@ -86,7 +88,7 @@ def with_and_without_mask(
     honest: dict[str, float] = {}
     written: dict[str, str] = {}
     begin = time.perf_counter()
-    with tqdm(total=2 * steps, unit="step", desc="training") as bar, single_thread():
+    with tqdm(total=2 * steps, unit="step", desc="training") as bar:
         for name, mask in (("with the mask", causal_mask(length)), ("without", torch.zeros(length, length))):
             weights = init_weights(config, seed, std=0.06)
             model = Llama(config, weights, Kernels(attention=masked_attention))

@@ -32,6 +32,7 @@ def _weights(hidden: int, heads: int, shared: int, seed: int) -> list[Tensor]:
 
 
 @experiment
+@single_thread()
 def cost_of_heads(multi_head: Any, masked_attention: Any, *, hidden: int = 576, tokens: int = 256, seed: int = 0) -> Finding:
     """Parameters, counted operations, exponentials, cache and time of one layer, cut into heads in different ways.
 
@@ -76,6 +77,7 @@ PLACES = (1, 3, 5, 7)
 
 
 @experiment
+@single_thread()
 def heads_and_quality(
     multi_head: Any, masked_attention: Any, mask_of: Any, *, heads: tuple[int, ...] = (1, 2, 4, 8), seeds: tuple[int, ...] = (0, 1, 2),
     steps: int = 300, symbols: int = 12, hidden: int = 64, length: int = 20, batch: int = 32,
@@ -89,7 +91,7 @@ def heads_and_quality(
     begin = time.perf_counter()
     accuracy: dict[int, list[float]] = {h: [] for h in heads}
     mask = mask_of(length)
-    with tqdm(total=len(heads) * len(seeds), unit="run", desc="training") as bar, single_thread():
+    with tqdm(total=len(heads) * len(seeds), unit="run", desc="training") as bar:
         for seed in seeds:
             for h in heads:
                 accuracy[h].append(_one_run(partial(multi_head, num_heads=h, attention=masked_attention), mask, seed, steps, symbols,
@@ -146,6 +148,7 @@ class OnYourHeads(Finding):
 
 
 @experiment
+@single_thread()
 def on_your_heads(lm: Any, multi_head: Any, masked_attention: Any, *, prompt: str = "The bank of the river is eroding because") -> Finding:
     """SmolLM2 with every attention layer an object of the learner's class, beside the model as it is.
 
@@ -162,6 +165,7 @@ def on_your_heads(lm: Any, multi_head: Any, masked_attention: Any, *, prompt: st
         None, {"max_difference": difference, "same_top": same, "text": text, "reference": reference}, lm=yours)
 
 
+@single_thread()
 def chat_on(finding: Any, message: str, max_new_tokens: int = 40) -> str:
     """Stream an answer of the finding's model into the page; nothing while grading."""
     if grading():

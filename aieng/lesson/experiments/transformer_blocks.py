@@ -110,8 +110,8 @@ def costs_by_part(lm: SmolLM2, *, tokens: int = 128) -> Finding:
     layers = {name.split(".")[3] for name in weights if name.startswith("model.layers.0.")}
     attentions, cross = sum("attn" in part for part in layers), sum("cross" in name or "encoder" in name for name in weights)
     names = list(dict.fromkeys([*counts, *operations]))
-    shares = {"parameters": [counts[n] / parameters for n in names], f"operations ({tokens} "
-                                                                     "tokens)": [operations[n] / tokens / flops for n in names]}
+    shares = {"parameters": [counts[n] / parameters for n in names],
+              f"operations ({tokens} tokens)": [operations[n] / tokens / flops for n in names]}
     biggest = max((n for n in names if n != "embedding"), key=lambda n: counts[n])
     return Finding(
         f"{parameters / 1e6:.1f} million parameters; a pass over {tokens} tokens takes {flops / 1e6:.0f} million operations a token, "

@@ -4,8 +4,8 @@ def causal_mask(queries, keys=None, dtype=torch.float32):
     Parameters
     ----------
     queries, keys : int
-        Numbers of positions; `keys` is as many as `queries` when left out. With more keys than queries, the queries are the last
-        positions.
+        Numbers of positions; `keys` is as many as `queries` when left out. With more keys than
+        queries, the queries are the last positions.
     dtype : torch.dtype, of the result
 
     Returns
@@ -37,7 +37,8 @@ def attention_weights(q, k, mask=None):
     Returns
     -------
     weights : Tensor (..., queries, keys)
-        Rows add up to 1; 0 where the mask is -inf. A query that may look at no key has weights 0. Finite for scores of any size.
+        Rows add up to 1; 0 where the mask is -inf. A query that may look at no key has weights 0.
+        Finite for scores of any size. Gradients flow through.
     """
     scores = q @ k.mT / math.sqrt(q.shape[-1])
     if mask is not None:

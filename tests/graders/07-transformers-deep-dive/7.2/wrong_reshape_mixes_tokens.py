@@ -1,15 +1,20 @@
 class MultiHeadAttention:
     """Several heads side by side: project, split, attend, concatenate, project back.
 
+    Gradients reach the weights behind all four projections.
+
     Parameters
     ----------
-    query : callable, (batch, tokens, hidden_size) to (batch, tokens, num_heads * head_dim), such as a Linear
-    key, value : callable, (batch, keys, hidden_size) to (batch, keys, num_key_value_heads * head_dim)
-    output : callable, (batch, tokens, num_heads * head_dim) to (batch, tokens, hidden_size)
+    query : callable such as a Linear
+        (batch, tokens, hidden_size) to (batch, tokens, num_heads * head_dim)
+    key, value : callable
+        (batch, keys, hidden_size) to (batch, keys, num_key_value_heads * head_dim)
+    output : callable
+        (batch, tokens, num_heads * head_dim) to (batch, tokens, hidden_size)
     num_heads : int
     num_key_value_heads : int, optional
-        Divides num_heads; as many as num_heads when left out. Query heads 0 … g - 1 share key-value head 0, the next g head 1, and so on
-        (g = num_heads / num_key_value_heads).
+        Divides num_heads; as many as num_heads when left out. Query heads 0 … g - 1 share
+        key-value head 0, the next g head 1, and so on (g = num_heads / num_key_value_heads).
     attention : callable
         ``attention(q, k, v, mask)`` with all three (batch, num_heads, tokens or keys, head_dim).
 
@@ -18,7 +23,8 @@ class MultiHeadAttention:
     ValueError: num_key_value_heads does not divide num_heads.
     """
 
-    def __init__(self, query, key, value, output, num_heads, num_key_value_heads=None, attention=scaled_dot_product_attention):
+    def __init__(self, query, key, value, output, num_heads, num_key_value_heads=None,
+                 attention=scaled_dot_product_attention):
         shared = num_heads if num_key_value_heads is None else num_key_value_heads
         if shared < 1 or num_heads % shared:
             raise ValueError(f"{num_heads} query heads cannot share {shared} key-value heads evenly")
@@ -47,7 +53,10 @@ class MultiHeadAttention:
         return x.reshape(batch, heads, tokens, features // heads)
 
     def merge(self, x):
-        """Put the heads side by side again: (batch, heads, tokens, head_dim) to (batch, tokens, heads * head_dim)."""
+        """Put the heads side by side again.
+
+        (batch, heads, tokens, head_dim) to (batch, tokens, heads * head_dim)
+        """
         batch, heads, tokens, head_dim = x.shape
         return x.reshape(batch, tokens, heads * head_dim)
 
@@ -58,7 +67,8 @@ class MultiHeadAttention:
         ----------
         x : Tensor (batch, tokens, hidden_size)
         mask : Tensor, optional
-            Added to the scores; broadcasts to (batch, num_heads, tokens, keys). Handed to `attention` as it is.
+            Added to the scores; broadcasts to (batch, num_heads, tokens, keys). Handed to
+            `attention` as it is.
         memory : Tensor (batch, keys, hidden_size), optional
 
         Returns

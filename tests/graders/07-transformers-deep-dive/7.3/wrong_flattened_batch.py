@@ -28,8 +28,8 @@ def induction_score(weights, ids):
     Returns
     -------
     Tensor (...)
-        The mean over the queries i whose token stands somewhere before i; the share of such a query is the sum of its weights on the
-        keys p + 1, for every p < i with ids[p] == ids[i].
+        The mean over the queries i whose token stands somewhere before i; the share of such a query
+        is the sum of its weights on the keys p + 1, for every p < i with ids[p] == ids[i].
 
     Raises
     ------
@@ -52,7 +52,8 @@ def ablation_effects(loss, heads, num_layers, num_heads):
     Parameters
     ----------
     loss : callable
-        loss(head_mask) with head_mask a Tensor (num_layers, num_heads) of factors, gives a number. Each call is one pass of the model.
+        loss(head_mask) with head_mask a Tensor (num_layers, num_heads) of factors, gives a number.
+        Each call is one pass of the model.
     heads : sequence of (layer, head)
     num_layers, num_heads : int
 
