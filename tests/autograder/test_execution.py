@@ -121,8 +121,9 @@ def test_processes_end_with_their_submission():
 
 def test_a_template_that_was_killed_is_told_and_replaced():
     run_cells(PREPARATION, [Cell("1")])
-    execution.template_for(PREPARATION)._process.kill()
-    execution.template_for(PREPARATION)._process.wait()
+    process = execution.template_for(PREPARATION)._process  # asked for once: a dead one would be replaced at the second asking
+    process.kill()
+    process.wait()
     assert run_cells(PREPARATION, [Cell("1")])[0].ok
 
 
