@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 import nbformat
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from aieng.lesson import course
-from autograder import authoring, grading, notebooks
+from autograder import authoring, grading, notebooks, sandbox
 from autograder import release as releasing
 
 
@@ -36,10 +38,20 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true")
     one.set_defaults(run=_try)
 
-    whole = commands.add_parser("grade", help="grade your own notebook with the hidden tests, on this machine")
-    whole.add_argument("section", help="such as 01-vectors or 01")
-    whole.add_argument("--notebook", type=Path, help="another file than notebooks/<section>/<section>.ipynb")
+    whole = commands.add_parser("grade", help="grade your own notebook (`grade 01`), or a class (`grade`, `grade --section 01`)")
+    whole.add_argument("own", nargs="?", metavar="NOTEBOOK", help="grade your own notebook of this section, hidden tests included")
+    whole.add_argument("--notebook", type=Path, help="with a section: another file than notebooks/<section>/<section>.ipynb")
     whole.add_argument("--json", action="store_true")
+    group = whole.add_argument_group("grading a class", "what lies in autograder/classroom/submitted/STUDENT/SECTION/")
+    group.add_argument("--section", help="only this section, such as 01")
+    group.add_argument("--student", default="*", help="only this student")
+    group.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 2, help="submissions at a time on this machine (default: one per core)"
+    )
+    group.add_argument("--scheduler", help="address of a Dask scheduler, whose workers run the submissions instead")
+    group.add_argument("--force", action="store_true", help="grade again what is graded already")
+    group.add_argument("--gradebook", help="the gradebook's database URL (default: AIENG_GRADEBOOK, else classroom/gradebook.db)")
+    group.add_argument("--course", type=Path, default=notebooks.ROOT, help="another course folder than this checkout")
     whole.set_defaults(run=_grade)
 
     out = commands.add_parser("release", help="write notebooks/ from solutions/; changed notebooks are kept")
@@ -68,7 +80,11 @@ def _try(args: argparse.Namespace) -> int:
 
 
 def _grade(args: argparse.Namespace) -> int:
-    slug = course.section(args.section).slug
+    if warning := sandbox.missing_protections():
+        print(warning, file=sys.stderr)
+    if args.own is None:
+        return _grade_class(args)
+    slug = course.section(args.own).slug
     path = args.notebook or notebooks.NOTEBOOKS / slug / f"{slug}.ipynb"
     scores = grading.grade_notebook(path, slug)
     if args.json:
@@ -79,6 +95,40 @@ def _grade(args: argparse.Namespace) -> int:
     return 0
 
 
+def _grade_class(args: argparse.Namespace) -> int:
+    from autograder import batch, converter  # nbgrader takes a second to import
+
+    if args.notebook:
+        raise ValueError("--notebook goes with a section: python -m autograder grade 01 --notebook FILE")
+    if args.workers < 1:
+        raise ValueError(f"--workers is {args.workers}; at least 1 is needed")
+    section = course.section(args.section).slug if args.section else "*"
+    bar = Progress("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), "left", console=Console(stderr=True))
+    with bar:
+        task = bar.add_task("grading", total=None)
+        reports = batch.grade(
+            converter.Course(args.course.resolve(), args.gradebook),
+            section,
+            args.student,
+            force=args.force,
+            workers=args.workers,
+            scheduler=args.scheduler,
+            progress=lambda done, total, who: bar.update(task, completed=done, total=total, description=who or "grading"),
+        )
+    if args.json:
+        print(json.dumps([r.as_dict() for r in reports]))
+    else:
+        table = Table("student", "section", "points", "remarks")
+        for r in reports:
+            table.add_row(
+                r.student, r.section, (r.problem and "not graded") or f"{r.score:g} of {r.max_score:g}", r.problem or "\n".join(r.messages)
+            )
+        Console(markup=False).print(table)
+        if not reports:
+            print("Everything is graded already; --force grades it again.")
+    return 1 if any(r.problem for r in reports) else 0
+
+
 def _release(args: argparse.Namespace) -> int:
     slugs = [course.section(s).slug for s in args.sections] or releasing.sections()
     if args.check:
@@ -87,8 +137,10 @@ def _release(args: argparse.Namespace) -> int:
         return 1 if old else 0
     kept = releasing.release(slugs, args.reset)
     for slug in kept:
-        print(f"kept notebooks/{slug}: it was changed since its release. "
-              f"`make reset NB={slug}` keeps a dated copy of it and writes a fresh one.")
+        print(
+            f"kept notebooks/{slug}: it was changed since its release. "
+            f"`make reset NB={slug}` keeps a dated copy of it and writes a fresh one."
+        )
     print(f"released: {', '.join(s for s in slugs if s not in kept) or 'nothing'}")
     return 1 if kept else 0
 

@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.harness import as_json, as_table, with_threads
 
-MODULES = ("vectors", "sampling")
+MODULES = ("vectors", "sampling", "llm", "tradeoffs")
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def block_pool(
     waste = sum(block_size - len(c) for c, h in zip(contents, holders) if h)
     listed = "; ".join(f"table {name}: blocks {list(blocks)}" for name, blocks in tables.items()) or "no table"
     return describe(fig, f"{did + '. ' if did else ''}A pool of {len(contents)} blocks of {block_size} tokens: {free} free, {shared} "
-                         f"shared, {waste} empty slots in blocks that are taken. The number behind a block's own is "
+                         f"shared, {waste} empty slot{'s' * (waste != 1)} in blocks that are taken. The number behind a block's own is "
                          f"that of its holders. {listed}.")
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from IPython.display import display
 
 from aieng.lesson import course, progress, session
-from aieng.lesson.environment import grading
+from aieng.lesson.environment import grading, spare_stderr
 from aieng.lesson.html import Card, Line
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -118,6 +118,7 @@ def check(exercise_id: str, *answers: Any) -> None:
     In the lab a failed check shows the card and lets the notebook go on. Under nbgrader it raises `CheckFailed`, so the
     cell earns nothing. Before that, `use(exercise_id, …)` learns whether to hand out the learner's code or the helper's.
     """
+    spare_stderr()
     outcomes = evaluate(exercise_id, *answers)
     passed = all(not o.problem for o in outcomes)
     session.remember(exercise_id, passed, answers)

@@ -23,7 +23,7 @@ def start(key: str) -> None:
         f"<tr><td>{'✓' if e.id in done else '○'}</td><td>{e.id} {escape(e.title)}</td><td>{e.dots}</td>"
         f"<td>{e.minutes} min</td><td>{e.points} points</td></tr>" for e in about.exercises
     )
-    body = (f"<div>{escape(about.summary.capitalize())}. About {about.minutes} minutes, {about.points} points. "
+    body = (f"<div>{escape(about.summary[:1].upper() + about.summary[1:])}. About {about.minutes} minutes, {about.points} points. "
             f"You need: {escape(about.prerequisites)}.</div>"
             f'<table aria-label="Exercises of this section"><tbody>{rows}</tbody></table>'
             f'<div class="bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share:.0f}" '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 
 def grading() -> bool:
@@ -11,6 +12,15 @@ def grading() -> bool:
     nbgrader sets ``NBGRADER_EXECUTION`` to ``autograde`` or ``validate`` while it executes cells; in the lab it is unset.
     """
     return bool(os.environ.get("NBGRADER_EXECUTION"))
+
+
+def spare_stderr() -> None:
+    """While nbgrader runs a notebook, send what would go to standard error to standard output.
+
+    nbgrader gives no points to a graded cell that writes to standard error; a right answer's warning or progress bar must not cost them.
+    """
+    if grading() and type(sys.stderr).__module__.startswith("ipykernel"):
+        sys.stderr = sys.stdout
 
 
 def interactive_allowed() -> bool:

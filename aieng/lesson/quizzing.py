@@ -17,7 +17,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from aieng.lesson import course, progress
-from aieng.lesson.environment import grading, interactive_allowed
+from aieng.lesson.environment import grading, interactive_allowed, spare_stderr
 from aieng.lesson.html import Card, Line, code_spans
 
 LETTERS = "abcd"
@@ -69,6 +69,7 @@ def check_quiz(key: str, answers: Callable[[], str]) -> int:
     answers : a function that returns five letters a to d, one a question, with "?" for one left open; a function, so that an
         untouched cell does not stop the notebook
     """
+    spare_stderr()
     questions = load_quiz(key)
     try:
         letters = _letters(answers(), len(questions))

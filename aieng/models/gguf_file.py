@@ -37,15 +37,13 @@ class TokenizerData:
     chat_template: str
 
     def build(self) -> BPETokenizer:
-        letters = {letter: byte for byte, letter in enumerate(byte_letters())}
-
-        def as_bytes(token: str) -> bytes:
-            return bytes(letters[letter] for letter in token)
-
+        # latin-1 writes the characters U+0000 to U+00FF as the bytes of the same number.
+        letters = {ord(letter): byte for byte, letter in enumerate(byte_letters())}
         special = set(self.special_ids)
-        vocabulary = {as_bytes(token): i for i, token in enumerate(self.tokens) if i not in special}
+        as_bytes = {token: token.translate(letters).encode("latin-1") for i, token in enumerate(self.tokens) if i not in special}
+        vocabulary = {as_bytes[token]: i for i, token in enumerate(self.tokens) if i not in special}
         pairs = (merge.split(" ") for merge in self.merges)
-        merges = [(as_bytes(left), as_bytes(right)) for left, right in pairs]
+        merges = [(as_bytes[left], as_bytes[right]) for left, right in pairs]
         return BPETokenizer(vocabulary, merges, {self.tokens[i]: i for i in self.special_ids})
 
 

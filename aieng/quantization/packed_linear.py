@@ -73,21 +73,25 @@ def pack_int8(weight: Tensor) -> Int8Weight:
 class PackedLinear:
     """x ↦ x Wᵀ with packed weights; several weights' outputs stand side by side.
 
-    A single row x meets the packed values; many rows (a prompt) share one unpacking and a float product.
+    Few rows x meet the packed values one by one; many (a prompt) share one unpacking and a float product.
     """
+
+    MANY = 16  # rows from which unpacking pays
 
     def __init__(self, *weights: Int8Weight) -> None:
         self.weight = Int8Weight.join(weights)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (..., in_features) to (..., out_features), float32."""
-        if x.numel() != x.shape[-1]:
-            return x @ self.weight.dequantize().mT
-        row = np.ascontiguousarray(x.detach().reshape(-1).numpy())
-        rounded = np.empty(len(row), np.int16)
-        out = np.empty(len(self.weight.values), np.float32)
-        matvec(self.weight.values, self.weight.scales, rounded, round_row(row, rounded), out)
-        return torch.from_numpy(out).view(*x.shape[:-1], -1)
+        values, scales = self.weight.values, self.weight.scales
+        rows = np.ascontiguousarray(x.detach().reshape(-1, x.shape[-1]).numpy())
+        if len(rows) >= self.MANY:
+            return x @ torch.from_numpy(values).float().mT * torch.from_numpy(scales)
+        out = np.empty((len(rows), len(values)), np.float32)
+        rounded = np.empty(rows.shape[1], np.int16)
+        for row, result in zip(rows, out):
+            matvec(values, scales, rounded, round_row(row, rounded), result)
+        return torch.from_numpy(out).view(*x.shape[:-1], len(values))
 
 
 @njit(nogil=True, fastmath=True, cache=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -233,7 +233,7 @@ class MultiHeadAttention:
     output: Linear
     num_heads: int
     num_key_value_heads: int | None = None
-    attention: AttentionKernel = scaled_dot_product_attention
+    attention: AttentionKernel = field(default_factory=lambda: scaled_dot_product_attention)  # no method of the class
 
     def __call__(self, x: Tensor, mask: Tensor | None = None, memory: Tensor | None = None) -> Tensor:
         """Attend from x (batch, tokens, hidden_size) to memory (batch, keys, hidden_size), or to x itself without one.

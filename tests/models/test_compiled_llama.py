@@ -56,7 +56,7 @@ def test_the_step_works_from_an_empty_cache(compiled):
 def test_close_to_the_float_model(compiled, float_model):
     ids = tokens(20, seed=3)
     dequantized = {name: w if isinstance(w, torch.Tensor) else w.dequantize() for name, w in compiled.weights.items()}
-    torch.testing.assert_close(compiled(ids), Llama(CONFIG, dequantized)(ids), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(compiled(ids), Llama(CONFIG, dequantized)(ids), atol=1e-3, rtol=1e-3)
     similar = torch.nn.functional.cosine_similarity(compiled(ids), float_model(ids), dim=-1)
     assert similar.min() > 0.995
 

@@ -47,11 +47,13 @@ def test_zeros():
 
 
 def test_many_rows_and_one_row_agree():
-    packed, x = pack_int8(randn(40, 576)), randn(2, 3, 576, seed=2)
+    packed, x = pack_int8(randn(40, 576)), randn(4, 5, 576, seed=2)
     ours = PackedLinear(packed)
     one_by_one = torch.stack([torch.stack([ours(row) for row in batch]) for batch in x])
     torch.testing.assert_close(one_by_one, ours(x), atol=5e-3, rtol=0)
-    torch.testing.assert_close(ours(x), x @ packed.dequantize().T)
+    torch.testing.assert_close(ours(x), x @ packed.dequantize().T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(ours(x[:1, :3]), one_by_one[:1, :3])
+    assert ours(x[:, :0]).shape == (4, 0, 40)
 
 
 def test_joined_weights_are_a_view_where_they_lie_together():
@@ -59,7 +61,7 @@ def test_joined_weights_are_a_view_where_they_lie_together():
     joined = Int8Weight.join(whole.split(5, 2, 3))
     assert joined.values.ctypes.data == whole.values.ctypes.data
     x = randn(4, 16, seed=3)
-    torch.testing.assert_close(PackedLinear(*whole.split(5, 2, 3))(x), PackedLinear(whole)(x))
+    assert torch.equal(PackedLinear(*whole.split(5, 2, 3))(x), PackedLinear(whole)(x))
     a, b, c = whole.split(5, 2, 3)
     torch.testing.assert_close(PackedLinear(c, a)(x), torch.cat([PackedLinear(c)(x), PackedLinear(a)(x)], dim=-1))
     apart = pack_int8(randn(4, 16, seed=4))

@@ -238,3 +238,15 @@ def test_cache_writes_reads_and_copies():
         keys, values = cache.read(1, torch.tensor(t.blocks), 6)
         assert torch.equal(keys, k.transpose(0, 1)) and torch.equal(values, v.transpose(0, 1))
     assert not cache.read(0, torch.tensor(table.blocks), 6)[0].any()
+
+
+def test_many_long_sequences_are_shared_among_threads(monkeypatch):
+    monkeypatch.setattr("aieng.transformer.paged_attention._WORTH_THREADS", 1)
+    *inputs, want = ragged([40, 1, 0, 33, 7, 90, 2], heads=6, kv_heads=3)
+    threads = torch.get_num_threads()
+    try:
+        for count in (2, 3, 8):
+            torch.set_num_threads(count)
+            torch.testing.assert_close(paged_attention(*inputs), want, atol=1e-5, rtol=1e-5)
+    finally:
+        torch.set_num_threads(threads)

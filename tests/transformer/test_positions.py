@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from aieng.transformer.positions import apply_rope, rope_frequencies, sinusoidal_positions
+from aieng.transformer.positions import apply_rope, embed_tokens, rope_frequencies, sinusoidal_positions
 
 
 def randn(*shape, seed=0, dtype=torch.float32):
@@ -23,6 +23,18 @@ def test_sinusoids_follow_the_formula():
             assert table[p, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-7)
             assert table[p, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-7)
     assert sinusoidal_positions(0, 4).shape == (0, 4)
+
+
+def test_embed_tokens_adds_the_row_of_the_place():
+    words, places = randn(11, 6, seed=1), randn(5, 6, seed=2)
+    ids = torch.tensor([[3, 3, 10], [0, 7, 3]])
+    expected = torch.nn.functional.embedding(ids, words) + torch.nn.functional.embedding(torch.arange(3), places)
+    torch.testing.assert_close(embed_tokens(ids, words, places), expected)
+    torch.testing.assert_close(embed_tokens(torch.arange(5), words, places), words[:5] + places)
+    with pytest.raises(ValueError, match="ends after 5 positions"):
+        embed_tokens(torch.zeros(6, dtype=torch.int64), words, places)
+    with pytest.raises(ValueError, match="6 features, positions 1"):
+        embed_tokens(ids, words, places[:, :1])
 
 
 @pytest.mark.parametrize("theta", [1e4, 1e5])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+Result = TypeVar("Result")
 
 
 class _Watch(TorchDispatchMode):
@@ -18,8 +20,8 @@ class _Watch(TorchDispatchMode):
         return False  # nothing is compiled here; skipping would first load torch's compiler, for seconds
 
 
-class LargestTensor(_Watch):
-    """Remembers how many numbers the largest tensor had that any operation inside the `with` block made."""
+class _LargestTensor(_Watch):
+    """Remembers how many numbers the largest tensor had that any operation made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,8 +36,8 @@ class LargestTensor(_Watch):
         return made
 
 
-class MatrixProducts(_Watch):
-    """Counts the floating-point operations of all matrix products inside the `with` block, two for each multiply-add.
+class _MatrixProducts(_Watch):
+    """Counts the floating-point operations of all matrix products, two for each multiply-add.
 
     Two or three axes each way; torch's own FlopCounterMode knows more operations and takes seconds to load.
     """
@@ -54,26 +56,40 @@ class MatrixProducts(_Watch):
         return made
 
 
-def one_thread(test: Callable[..., None]) -> Callable[..., None]:
-    """Let the decorated test run on one thread: with small tensors, threads wait for each other longer than they compute."""
+def one_thread(work: Callable[..., Result]) -> Callable[..., Result]:
+    """Let the decorated function run on one thread: with small tensors, threads wait for each other longer than they compute."""
 
-    @functools.wraps(test)
-    def run(*answers: Any) -> None:
+    @functools.wraps(work)
+    def run(*args: Any, **kwargs: Any) -> Result:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            test(*answers)
+            return work(*args, **kwargs)
         finally:
             torch.set_num_threads(threads)
 
     return run
 
 
-def numpy_bytes(call: Callable[[], Any]) -> int:
-    """Most bytes that Python and numpy held beside what was there before; torch has its own memory, see `LargestTensor`."""
+def largest_tensor(function: Callable[..., Any], *args: Any) -> int:
+    """Numbers in the largest tensor that any operation of `function(*args)` made."""
+    with _LargestTensor() as watch:
+        function(*args)
+    return watch.numel
+
+
+def product_flops(function: Callable[..., Any], *args: Any) -> int:
+    """Floating-point operations of all matrix products of `function(*args)`, two for each multiply-add."""
+    with _MatrixProducts() as watch:
+        function(*args)
+    return watch.flops
+
+
+def numpy_bytes(function: Callable[..., Any], *args: Any) -> int:
+    """Most bytes that Python and numpy held during `function(*args)`; torch has its own memory, see `largest_tensor`."""
     tracemalloc.start()
     try:
-        call()
+        function(*args)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

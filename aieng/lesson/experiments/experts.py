@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from aieng.figures.experts import expert_loads, experts_touched_plot, parameter_bars
 from aieng.lesson.environment import quick
+from aieng.lesson.exercises.watching import one_thread
 from aieng.lesson.finding import Finding, experiment
 from aieng.transformer.experts import MoELayer as CourseLayer
 
@@ -58,8 +59,11 @@ def mixtral_parameters() -> Finding:
                 f"token costs about {2 * active / 1e9:.0f} GFLOP, as in a dense model of {active / 1e9:.0f} billion; but all "
                 f"{total / 1e9:.1f} billion have to lie in memory, {2 * total / 1e9:.0f} GB at two bytes each, since the next token may "
                 "ask for any of them.")
-    return Finding(sentence, parameter_bars(parts), {"total": total, "active": active, "flops": 2 * active, "gigabytes": 2 * total / 1e9,
-                                                     "dense_ratio": total / active})
+    measured = (f"Arithmetic follows the active parameters, {active / 1e9:.1f} of {total / 1e9:.1f} billion; all "
+                f"{2 * total / 1e9:.0f} GB (at two bytes) have to be in memory.")
+    data = {"measured": measured, "total": total, "active": active, "flops": 2 * active, "gigabytes": 2 * total / 1e9,
+            "dense_ratio": total / active}
+    return Finding(sentence, parameter_bars(parts), data)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def small_task(tokens: int, generator: torch.Generator, hidden: int = 16, kinds:
     return x, torch.einsum("toh,th->to", maps[kind], x), kind
 
 
+@one_thread
 def train_small_mixture(route: Any, balance: Any, weight: float, steps: int, seed: int = 0, experts: int = 8, top_k: int = 2) -> Trained:
     """Train router and experts together on `small_task`, adding `weight` times the learner's balance loss."""
     generator = torch.Generator().manual_seed(seed)
@@ -188,8 +193,9 @@ def experts_touched(top_k_router: Any, *, batches: tuple[int, ...] = (1, 2, 4, 8
                 f"{gigabytes[batches[0]]:.0f} GB of weights, a step for {eight} reads {gigabytes[eight]:.0f} GB. Generating is bound by "
                 "reading, so a mixture keeps its full advantage for a single user, and loses it in the middle: many experts are read, "
                 "each for few tokens. In large batches reading is shared, and the saved arithmetic counts again.")
-    return Finding(sentence, experts_touched_plot(touched, formula, per_token),
-                   {"touched": touched, "formula": formula, "gigabytes": gigabytes, "per_token": per_token})
+    data = {"measured": f"A batch of {eight} tokens touches {touched[eight]:.1f} of {experts} experts.", "touched": touched,
+            "formula": formula, "gigabytes": gigabytes, "per_token": per_token}
+    return Finding(sentence, experts_touched_plot(touched, formula, per_token), data)
 
 
 def example_tokens(count: int, seed: int = 5) -> tuple[list[str], Tensor]:

@@ -79,7 +79,8 @@ class Traffic(TorchDispatchMode):
         if "_like" in func.name() or "aten::new_" in func.name():
             inputs = []  # asked for their shape only
         in_place = func._schema.is_mutable
-        self.read += sum(_bytes(t) for i, t in enumerate(inputs) if not (in_place and i == 0 and "copy_" in func.name()))
+        only_written = any(word in func.name() for word in ("::copy_", "::fill_", "::zero_"))
+        self.read += sum(_bytes(t) for t in inputs if not (only_written and t is args[0]))
         self.written += sum(_bytes(t) for t in results if in_place or t.untyped_storage().data_ptr() not in addresses)
         return result
 

@@ -46,7 +46,7 @@ def memory_utilisation(
 
     The numbers: `utilisation` ({policy: mean share of the pool that holds tokens, while requests wait}), `running` ({policy: mean
     requests at a time}), `steps` ({policy: steps to the end}), `worst_waste` (most empty slots in the blocks of a single table),
-    `in_blocks` (share of the slots of taken blocks that hold tokens).
+    `in_blocks` (share of the slots of taken blocks that hold tokens), `preempted`, and for the claims `measured` and `at_a_time`.
     """
     requests = requests // 4 if quick() else requests
     runs = {
@@ -68,9 +68,14 @@ def memory_utilisation(
         f"{requests} requests. In the blocks that are taken, {pages.in_blocks:.1%} of the slots hold a token; no table ever wasted more "
         f"than {pages.worst_waste} of them. {pages.preempted} times a request had to step back because the pool was full."
     )
-    return Finding(sentence, utilisation_over_time(shares, running),
-                   {"utilisation": utilisation, "running": running, "steps": steps, "worst_waste": pages.worst_waste,
-                    "in_blocks": pages.in_blocks, "preempted": pages.preempted})
+    measured = (f"{utilisation['your pages']:.1%} of the pool held tokens, against {utilisation[first]:.1%} with strips of the largest "
+                f"size. What is left: up to {pages.worst_waste} slots in each sequence's last block, and blocks free at the moment.")
+    data = {
+        "measured": measured, "utilisation": utilisation, "running": running, "steps": steps, "worst_waste": pages.worst_waste,
+        "in_blocks": pages.in_blocks, "preempted": pages.preempted,
+        "at_a_time": f"{running['your pages']:.0f} requests at a time, where {running[first]:.0f} strips of the largest size fit.",
+    }
+    return Finding(sentence, utilisation_over_time(shares, running), data)
 
 
 @dataclass

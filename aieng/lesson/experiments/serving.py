@@ -128,10 +128,13 @@ def serve_smollm2(
         f"{rate['one at a time']:.3g}. Continuous batching is {speedup:.2f} times as fast as static. {identical} of {count} requests got "
         "exactly the tokens that they get alone."
     )
-    figure = places_timeline({f"static: {steps['static']} steps": _fixed_places(padded, places),
-                              f"continuous, yours: {steps['continuous']} steps": _moving_places(asked, engine.batches, places)})
-    return Finding(sentence, figure, {"rate": rate, "speedup": speedup, "steps": steps, "identical": identical, "count": count,
-                                      "tokens": tokens})
+    figure = places_timeline({"static, in fixed groups": _fixed_places(padded, places),
+                              "continuous, yours": _moving_places(asked, engine.batches, places)})
+    measured = (f"{speedup:.2f} times the tokens per second of static batching with SmolLM2 on this machine, in {steps['continuous']} "
+                f"steps in place of {steps['static']}; {identical} of {count} answers token-identical to one request at a time.")
+    data = {"measured": measured, "rate": rate, "speedup": speedup, "steps": steps, "identical": identical, "count": count,
+            "tokens": tokens}
+    return Finding(sentence, figure, data)
 
 
 def _fixed_places(requests: Sequence[Request], places: int) -> list[list[int]]:

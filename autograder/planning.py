@@ -1,0 +1,115 @@
+"""Turns notebooks into what the sandbox runs: which cells, with which tests, on which preparation."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from aieng.lesson import course
+from autograder import notebooks
+from autograder.execution import Cell
+from autograder.inside.isolation import Limits
+from autograder.sandbox import Preparation
+
+# Answers run for at most this long in one cell. nbgrader_config.py gives plain nbgrader the same.
+CLASSROOM = Limits(seconds=300.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A section's source notebook, read for grading."""
+
+    section: str
+    setup: tuple[str, ...]
+    solutions: dict[str, str]  # grade_id of a solution cell -> reference answer
+    tests: dict[str, Any]  # grade_id of a graded code cell -> the cell
+
+    def preparation(self, limits: Limits) -> Preparation:
+        sources = (*self.setup, *(cell.source for cell in self.tests.values()))
+        return Preparation(self.section, self.setup, tuple(sorted(_imports(sources))), limits)
+
+    def rehearsal(self, names: Iterable[str]) -> list[str]:
+        """Reference answers with their tests, by the names of the graded cells."""
+        return [f"{self.solutions.get(name.removesuffix('-tests'), '')}\n\n{self.tests[name].source}" for name in names]
+
+    def graded(self, name: str, source: str | None = None) -> Cell:
+        """The graded cell called `name`, with its own source or the given one."""
+        source = self.tests[name].source if source is None else source
+        exercise = exercise_of(name)
+        helper = course.exercise(exercise).helper if exercise[0].isdigit() else {}
+        names = defined_names(self.solutions.get(name.removesuffix("-tests"), "")) | set(helper)
+        hidden, visible = hidden_part(source)
+        return Cell(source, f"the tests of {exercise}", exercise, hidden, visible, tuple(sorted(names)), helper)
+
+
+def plan_of(path: Path, section: str) -> Plan:
+    """The plan of a source notebook; read again only when the file changes."""
+    stat = path.stat()
+    return _read_plan(path, section, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=16)
+def _read_plan(path: Path, section: str, changed: int, size: int) -> Plan:
+    cells = notebooks.read(path).cells
+    setup = tuple(c.source for c in cells if c.cell_type == "code" and "setup" in notebooks.tags(c))
+    marked = [(notebooks.grade_id(c), c) for c in cells if c.cell_type == "code" and notebooks.grade_id(c)]
+    return Plan(
+        section,
+        setup,
+        {name: c.source for name, c in marked if c.metadata.nbgrader.get("solution")},
+        {name: c for name, c in marked if c.metadata.nbgrader.get("grade") and not c.metadata.nbgrader.get("solution")},
+    )
+
+
+def exercise_of(name: str) -> str:
+    """ "exercise-1-3-tests" -> "1.3"; other graded cells are called by their name without "-tests"."""
+    for section in course.SECTIONS:
+        for exercise in section.exercises:
+            if notebooks.tests_id(exercise.id) == name:
+                return exercise.id
+    return name.removesuffix("-tests")
+
+
+def hidden_part(source: str) -> tuple[tuple[int, int], str]:
+    """(lines of the two markers, source without what is between them); a cell without markers has nothing hidden."""
+    lines = source.split("\n")
+    begin = next((i for i, line in enumerate(lines, 1) if line.strip() == notebooks.BEGIN_HIDDEN), 0)
+    end = next((i for i, line in enumerate(lines, 1) if line.strip() == notebooks.END_HIDDEN), len(lines) + 1)
+    if not begin:
+        return (1 << 30, 1 << 30), source
+    return (begin, end), "\n".join(lines[: begin - 1] + lines[end:])
+
+
+def defined_names(source: str) -> set[str]:
+    """Names that a cell's top level defines."""
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # an IPython magic: such a cell has no answer for the tests
+        return set()
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return found
+
+
+def _imports(sources: Iterable[str]) -> set[str]:
+    """Modules that the sources import anywhere."""
+    found: set[str] = set()
+    for source in sources:
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:
+            continue  # a cell with an IPython magic
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+    return found

@@ -1,0 +1,97 @@
+class BlockAllocator:
+    def __init__(self, num_blocks, block_size):
+        self.num_blocks, self.block_size = num_blocks, block_size
+        self.unused = list(range(num_blocks))
+        self.holders = [0] * num_blocks
+        self.key_of = {}
+        self.blocks_with = {}
+
+    @property
+    def num_free(self):
+        return len(self.unused)
+
+    def ref_count(self, block):
+        return self.holders[block]
+
+    def allocate(self):
+        if not self.unused:
+            raise MemoryError("no block is free")
+        block = self.unused.pop()
+        self.holders[block] = 1
+        return block
+
+    def share(self, block):
+        if self.holders[block] == 0:
+            raise ValueError("this block is free")
+        self.holders[block] += 1
+
+    def free(self, block):
+        if self.holders[block] == 0:
+            raise ValueError("this block is free already")
+        self.holders[block] -= 1
+        if self.holders[block] == 0:
+            self.unused.append(block)
+
+    def publish(self, block, key):
+        self.key_of[block] = key
+        self.blocks_with.setdefault(key, []).append(block)
+
+    def find(self, key):
+        found = self.blocks_with.get(key)
+        return found[0] if found else None
+
+
+class BlockTable:
+    def __init__(self, allocator, tokens=()):
+        self.allocator = allocator
+        self.blocks, self.num_shared, self.tokens = [], 0, []
+        size = allocator.block_size
+        for end in range(size, len(tokens) + 1, size):
+            block = allocator.find(tuple(tokens[:end]))
+            if block is None:
+                break
+            allocator.share(block)
+            self.blocks.append(block)
+            self.tokens = list(tokens[:end])
+        self.num_shared = len(self.tokens)
+        try:
+            for token in tokens[self.num_shared:]:
+                self.append(token)
+        except MemoryError:
+            self.free()
+            raise
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def slot(self, position):
+        if not 0 <= position < len(self.tokens):
+            raise IndexError("no such token")
+        return self.blocks[position // self.allocator.block_size], position % self.allocator.block_size
+
+    def append(self, token):
+        copied = None
+        size = self.allocator.block_size
+        if len(self.tokens) % size == 0:
+            self.blocks.append(self.allocator.allocate())
+        elif self.allocator.ref_count(self.blocks[-1]) > 1:
+            old, new = self.blocks[-1], self.allocator.allocate()
+            self.allocator.free(old)
+            self.blocks[-1] = new
+            copied = (old, new)
+        self.tokens.append(token)
+        if len(self.tokens) % size == 0:
+            self.allocator.publish(self.blocks[-1], tuple(self.tokens))
+        return copied
+
+    def fork(self):
+        twin = BlockTable(self.allocator)
+        twin.blocks, twin.tokens = list(self.blocks), list(self.tokens)
+        for block in self.blocks:
+            self.allocator.share(block)
+        return twin
+
+    def free(self):
+        for block in self.blocks:
+            self.allocator.free(block)
+        self.blocks, self.tokens, self.num_shared = [], [], 0

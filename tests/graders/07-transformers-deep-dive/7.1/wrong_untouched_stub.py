@@ -1,0 +1,54 @@
+def causal_mask(queries, keys=None, dtype=torch.float32):
+    """Additive mask that hides the future.
+
+    Parameters
+    ----------
+    queries, keys : int
+        Numbers of positions; `keys` is as many as `queries` when left out. With more keys than
+        queries, the queries are the last positions.
+    dtype : torch.dtype, of the result
+
+    Returns
+    -------
+    mask : Tensor (queries, keys)
+        0 where the key is not later than the query, -inf where it is.
+
+    Raises
+    ------
+    ValueError: fewer keys than queries.
+    """
+    raise NotImplementedError
+
+
+def attention_weights(q, k, mask=None):
+    """How much each query takes from each key: softmax of the scaled scores plus the mask.
+
+    Parameters
+    ----------
+    q : Tensor (..., queries, head_dim), floating point
+    k : Tensor (..., keys, head_dim)
+    mask : Tensor, optional
+        Of zeros and -inf, or other numbers to add; broadcasts to (..., queries, keys).
+
+    Returns
+    -------
+    weights : Tensor (..., queries, keys)
+        Rows add up to 1; 0 where the mask is -inf. A query that may look at no key has weights 0.
+        Finite for scores of any size. Gradients flow through.
+    """
+    raise NotImplementedError
+
+
+def masked_attention(q, k, v, mask=None):
+    """Each query's weighted mean of the values.
+
+    Parameters
+    ----------
+    q, k, mask : as in attention_weights
+    v : Tensor (..., keys, value_dim)
+
+    Returns
+    -------
+    output : Tensor (..., queries, value_dim), of q's dtype; zeros for a query that may look at no key
+    """
+    raise NotImplementedError

@@ -1,0 +1,7 @@
+# Raises KeyboardInterrupt in the tests.
+# expects: nothing
+
+# %% answer
+def knn(queries, database, k, metric="l2"):
+    raise KeyboardInterrupt
+    return np.zeros((len(queries), k), np.float32), np.zeros((len(queries), k), np.int64)
