@@ -163,8 +163,21 @@ SECTIONS: tuple[Section, ...] = (
                       "speculative_sample": "aieng.generation.speculative:speculative_sample"}),
         ),
     ),
-    Section("06-reasoning", "Reasoning", "chain of thought, process supervision, tools, tree of thoughts", 210,
-            "section 02"),
+    Section(
+        "06-reasoning", "Reasoning", "chain of thought, process supervision, tools, tree of thoughts", 210, "section 02",
+        (
+            Exercise("6.1", "Chain of thought", 40, 1, 20,
+                     {name: f"aieng.reasoning.chain_of_thought:{name}"
+                      for name in ("zero_shot_prompt", "few_shot_prompt", "extract_answer", "self_consistency")}),
+            Exercise("6.2", "Process supervision", 45, 2, 21,
+                     {name: f"aieng.reasoning.verifiers:{name}" for name in ("step_labels", "process_loss", "trace_score", "best_of_n")}),
+            Exercise("6.3", "Tools and constrained decoding", 55, 3, 24,
+                     {**{name: f"aieng.reasoning.tools:{name}" for name in ("describe", "parse_call", "run_tool")},
+                      **{name: f"aieng.generation.constrained:{name}" for name in ("mask_logits", "constrained_decode")}}),
+            Exercise("6.4", "Tree of thoughts", 45, 2, 20,
+                     {name: f"aieng.reasoning.tree_search:{name}" for name in ("propose", "tot_bfs", "tot_dfs")}),
+        ),
+    ),
     Section(
         "07-transformers-deep-dive", "Transformers deep dive", "masks, multi-head attention, what heads do", 180, "section 03",
         (
