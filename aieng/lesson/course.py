@@ -192,8 +192,21 @@ SECTIONS: tuple[Section, ...] = (
                       for name in ("previous_token_score", "attention_sink_score", "induction_score", "ablation_effects")}),
         ),
     ),
-    Section("08-mcp-and-agents", "MCP, agents and applications", "prompts, context, the Model Context Protocol, agents",
-            210, "sections 01 and 06"),
+    Section(
+        "08-mcp-and-agents", "MCP, agents and applications", "prompts, context, the Model Context Protocol, agents", 210,
+        "sections 01 and 06",
+        (
+            Exercise("8.1", "Prompts, and how to compare them", 40, 1, 18,
+                     {name: f"aieng.agents.prompts:{name}" for name in ("escape_delimiters", "build_prompt", "ab_test")}),
+            Exercise("8.2", "Context engineering", 45, 2, 21,
+                     {name: f"aieng.agents.context:{name}" for name in ("mmr", "pack_context", "compose")}),
+            Exercise("8.3", "The Model Context Protocol", 55, 3, 24,
+                     {name: f"aieng.agents.mcp:{name}" for name in ("MCPServer", "serve", "MCPClient")}),
+            Exercise("8.4", "A ReAct agent with memory", 50, 3, 22,
+                     {**{name: f"aieng.agents.react:{name}" for name in ("parse_step", "Scratchpad", "react")},
+                      "Memory": "aieng.agents.memory:Memory"}),
+        ),
+    ),
 )
 
 
