@@ -2,19 +2,22 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-NB ?= 01-vectors
+NB ?=
+ARGS ?=
 export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test grade release reset bench setup models help
+.PHONY: lab test grade release reset bench classroom setup models help
 help:
 	@echo "make lab      set up and open JupyterLab on the notebooks"
 	@echo "make test     set up and run every test"
 	@echo "make grade NB=01-vectors    grade your own notebook, hidden tests included"
+	@echo "make grade    grade what a class handed in (autograder/classroom/submitted)"
+	@echo "make classroom    JupyterHub on this machine, with an instructor and two students"
 	@echo "make reset NB=01-vectors    keep a dated copy of your notebook and start it afresh"
 	@echo "make release  write notebooks/ from solutions/ (changed notebooks are kept)"
-	@echo "make bench    compare the kernels with faiss and hnswlib"
+	@echo "make bench    compare the kernels with the libraries they are measured against"
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Name another: make lab PYTHON=python3.12")'
@@ -43,13 +46,17 @@ test: $(VENV)/test models
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 grade: $(VENV)/lab
-	@$(PY) -m autograder grade $(NB)
+	@$(PY) -m autograder grade $(NB) $(ARGS)
 
 release: $(VENV)/lab
 	@$(PY) -m autograder release
 
 reset: $(VENV)/lab
+	@test -n "$(NB)" || { echo "which notebook? make reset NB=01-vectors" >&2; exit 2; }
 	@$(PY) -m autograder release $(NB) --reset
+
+classroom: $(VENV)/test
+	@$(PY) -m autograder.hub $(ARGS)
 
 bench: $(VENV)/test models
 	@$(PY) -m benchmarks $(ARGS)

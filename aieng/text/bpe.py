@@ -22,8 +22,12 @@ _GPT2_PIECES = re.compile(rf"'(?:s|t|re|ve|m|ll|d)| ?[^\W_]+| ?(?:[^{_SPACE}\w]|
 
 @lru_cache(maxsize=1)
 def _numeral() -> re.Pattern[str]:
-    """Matches one character of Unicode's categories Nd, Nl, No. (\\d is Nd only; isnumeric() alone takes in Chinese numerals.)"""
-    return re.compile("([" + "".join(c for c in map(chr, range(0x110000)) if c.isnumeric() and not c.isalpha()) + "])")
+    """Matches one character of Unicode's categories Nd, Nl, No. (\\d is Nd only; isnumeric() alone takes in Chinese numerals.)
+
+    Most text is ASCII, so that the long class is asked for other characters only.
+    """
+    others = "".join(c for c in map(chr, range(0x80, 0x110000)) if c.isnumeric() and not c.isalpha())
+    return re.compile(rf"([0-9]|(?=[^\x00-\x7f])[{others}])")
 
 
 def smollm_pieces(text: str) -> Iterator[str]:
