@@ -1,0 +1,1 @@
+"""Reasoning: chains of thought, verifiers of their steps, tools, and search over trees of thoughts."""
