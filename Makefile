@@ -8,7 +8,7 @@ export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test grade release reset bench classroom setup models help
+.PHONY: lab test grade release reset bench classroom graders mutants claims pages setup models help
 help:
 	@echo "make lab      set up and open JupyterLab on the notebooks"
 	@echo "make test     set up and run every test"
@@ -17,6 +17,9 @@ help:
 	@echo "make classroom    JupyterHub on this machine, with an instructor and two students"
 	@echo "make reset NB=01-vectors    keep a dated copy of your notebook and start it afresh"
 	@echo "make release  write notebooks/ from solutions/ (changed notebooks are kept)"
+	@echo "make graders  how many right answers the tests accept and wrong ones they catch; make mutants: the same for planted faults"
+	@echo "make claims   run the notebooks and write the claims ledger, assets/claims.md"
+	@echo "make pages    the notebooks with their figures as static HTML, in build/pages"
 	@echo "make bench    compare the kernels with the libraries they are measured against"
 
 $(VENV)/made:
@@ -57,6 +60,18 @@ reset: $(VENV)/lab
 
 classroom: $(VENV)/test
 	@$(PY) -m autograder.hub $(ARGS)
+
+graders: $(VENV)/test models
+	@$(PY) -m autograder banks $(ARGS)
+
+mutants: $(VENV)/test models
+	@$(PY) -m autograder banks --mutants 25 $(ARGS)
+
+claims: $(VENV)/test models
+	@$(PY) -m autograder claims
+
+pages: $(VENV)/test models
+	@$(PY) -m autograder pages
 
 bench: $(VENV)/test models
 	@$(PY) -m benchmarks $(ARGS)

@@ -1,4 +1,4 @@
-"""Command line: python -m autograder try | grade | release | to-script | from-script."""
+"""Command line: python -m autograder try | grade | release | banks | claims | pages | to-script | from-script."""
 
 from __future__ import annotations
 
@@ -59,6 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     out.add_argument("--reset", action="store_true", help="move a changed notebook to a dated copy, then write a fresh one")
     out.add_argument("--check", action="store_true", help="only say which released notebooks are stale")
     out.set_defaults(run=_release)
+
+    bank = commands.add_parser("banks", help="measure the tests: right answers accepted, wrong ones caught, and what they are told")
+    bank.add_argument("exercises", nargs="*", help="such as 1.3 or 01 (default: all)")
+    bank.add_argument("--mutants", type=int, metavar="N", help="instead, plant up to N faults in each reference answer")
+    bank.add_argument("--workers", type=int, default=os.cpu_count() or 2)
+    bank.add_argument("--json", action="store_true")
+    bank.set_defaults(run=_banks)
+
+    ledger = commands.add_parser("claims", help="run the source notebooks at full pace and write assets/claims.md")
+    ledger.set_defaults(run=_claims)
+
+    html = commands.add_parser("pages", help="run the released notebooks and write read-only HTML pages into build/pages/")
+    html.add_argument("sections", nargs="*")
+    html.set_defaults(run=_pages)
 
     text = commands.add_parser("to-script", help="print a section's source notebook as text")
     text.add_argument("section")
@@ -143,6 +157,36 @@ def _release(args: argparse.Namespace) -> int:
         )
     print(f"released: {', '.join(s for s in slugs if s not in kept) or 'nothing'}")
     return 1 if kept else 0
+
+
+def _banks(args: argparse.Namespace) -> int:
+    from autograder import banks
+
+    exercises = banks.ready_exercises(args.exercises)
+    if args.mutants:
+        outcomes, report = banks.grade_mutants(exercises, args.workers, args.mutants), banks.report_mutants
+    else:
+        outcomes, report = banks.grade_banks(exercises, args.workers), banks.report_banks
+    if args.json:
+        banks.save(outcomes)
+        return 0
+    return 0 if report(outcomes) else 1
+
+
+def _claims(args: argparse.Namespace) -> int:
+    from autograder import ledger
+
+    rows = ledger.write(releasing.sections())
+    print(f"{len(rows)} claims in {ledger.PATH.relative_to(notebooks.ROOT)}")
+    return 0
+
+
+def _pages(args: argparse.Namespace) -> int:
+    from autograder import pages
+
+    written = pages.write([course.section(s).slug for s in args.sections] or releasing.sections())
+    print(f"open {written[0]}")
+    return 0
 
 
 def _to_script(args: argparse.Namespace) -> int:

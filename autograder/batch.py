@@ -63,8 +63,8 @@ def grade(
     found = course.submissions(section, student)
     if not found:
         raise ValueError(
-            f"no submissions match {course.directory.submitted_directory}/{student}/{section}; collect them (nbgrader collect) or copy them "
-            "there. For your own notebook name its section: make grade NB=01"
+            f"no submissions match {course.directory.submitted_directory}/{student}/{section}; collect them (nbgrader collect) or copy "
+            "them there. For your own notebook name its section: make grade NB=01"
         )
     course.staging.mkdir(parents=True, exist_ok=True)
     lock = FileLock(course.staging.with_name(".grading.lock"))

@@ -24,8 +24,11 @@ def spare_stderr() -> None:
 
 
 def interactive_allowed() -> bool:
-    """Whether live widgets make sense: not while grading, where nobody looks and a widget's messages can stall the kernel."""
-    return not grading()
+    """Whether live widgets make sense: not while grading, where nobody looks and a widget's messages can stall the kernel.
+
+    ``AIENG_WIDGETS=off`` shows still figures instead, for pages that no kernel stands behind.
+    """
+    return not grading() and _one_of("AIENG_WIDGETS", "on", "off") == "on"
 
 
 def quick() -> bool:
@@ -33,7 +36,11 @@ def quick() -> bool:
 
     The numbers of a quick run are real but rough; the claims ledger is made at full pace.
     """
-    pace = os.environ.get("AIENG_PACE", "full")
-    if pace not in ("quick", "full"):
-        raise ValueError(f"AIENG_PACE is {pace!r}; set it to quick or full, or leave it unset (full)")
-    return pace == "quick"
+    return _one_of("AIENG_PACE", "full", "quick") == "quick"
+
+
+def _one_of(variable: str, default: str, other: str) -> str:
+    value = os.environ.get(variable) or default
+    if value not in (default, other):
+        raise ValueError(f"{variable} is {value!r}; set it to {other} or {default}, or leave it unset ({default})")
+    return value

@@ -1,0 +1,101 @@
+"""The claims ledger: `make claims` runs the eight source notebooks at full pace and writes assets/claims.md from what they recorded."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from aieng.lesson import course
+from autograder import notebooks, running
+
+PATH = notebooks.ROOT / "assets" / "claims.md"
+MARKS = {"holds": "✓ holds", "holds with limits": "≈ holds with limits", "wrong or dated": "✗ wrong or dated"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a claim is settled: its key, and the heading of the notebook's part that holds the cell."""
+
+    key: str
+    slug: str
+    heading: str
+
+
+def places(slug: str) -> Iterator[Place]:
+    """Every claim of a section's source notebook, in order."""
+    heading = ""
+    for cell in notebooks.read(notebooks.source_path(slug)).cells:
+        if cell.cell_type == "markdown":
+            titles = [line.lstrip("# ").strip() for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[-1] if titles else heading
+            continue
+        if "claim(" not in cell.source:
+            continue
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "claim" and isinstance(node.args[0], ast.Constant):
+                yield Place(str(node.args[0].value), slug, heading)
+
+
+def write(slugs: Sequence[str], path: Path = PATH) -> dict[str, Any]:
+    """Run the sections' source notebooks, and write the ledger; returns the rows by key.
+
+    Raises
+    ------
+    RuntimeError
+        A notebook ran to its end and left a claim of its own unrecorded.
+    """
+    rows: dict[str, Any] = {}
+    runs = []
+    for slug in slugs:
+        with tempfile.TemporaryDirectory() as folder:
+            done = running.run(notebooks.source_path(slug), progress_dir=Path(folder))
+            recorded = json.loads((Path(folder) / "progress.json").read_text(encoding="utf-8"))["claims"]
+        missing = [p.key for p in places(slug) if p.key not in recorded]
+        if missing:
+            raise RuntimeError(f"{slug} ran and did not record {', '.join(missing)}")
+        rows |= recorded
+        runs.append(done)
+        print(f"{slug}: {len(recorded)} claims, {done.seconds:.0f} s, {done.peak_mb:.0f} MB", file=sys.stderr, flush=True)
+    path.write_text(text(slugs, rows, runs), encoding="utf-8")
+    return rows
+
+
+def text(slugs: Sequence[str], rows: dict[str, Any], runs: Sequence[running.Run]) -> str:
+    """The ledger as Markdown."""
+    verdicts = [rows[p.key]["verdict"] for slug in slugs for p in places(slug)]
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in MARKS)
+    parts = [
+        "# The claims ledger",
+        f"What the notes behind this course say, and what came out when the notebooks measured it: {len(verdicts)} claims, {counts}.",
+        f"Written by `make claims` on {date.today().isoformat()} ({machine()}); nothing here is typed by hand. A row's cell stands in the "
+        "part of the notebook that it names.",
+    ]
+    for slug in slugs:
+        parts.append(f"## {course.section(slug).number} {course.section(slug).title}")
+        lines = ["| claim | verdict | measured | cell | source |", "|---|---|---|---|---|"]
+        for place in places(slug):
+            row = rows[place.key]
+            cells = (row["statement"], MARKS[row["verdict"]], row["measured"],
+                     f"[{place.heading}](../notebooks/{slug}/{slug}.ipynb)", row["source"])
+            lines.append("| " + " | ".join(" ".join(str(c).replace("|", "\\|").split()) for c in cells) + " |")
+        parts.append("\n".join(lines))
+    lines = ["| notebook | seconds | peak memory of its kernel, MB |", "|---|---|---|"]
+    lines += [f"| {r.slug} | {r.seconds:.0f} | {r.peak_mb:,.0f} |" for r in runs]
+    parts += ["## What the runs took", "Each source notebook cold, from its first cell to its last, at full pace.", "\n".join(lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def machine() -> str:
+    """The machine and the versions that a measurement belongs to."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy"))
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}"
