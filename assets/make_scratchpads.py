@@ -19,6 +19,7 @@ from aieng.reasoning.scratchpad import CHECKPOINT, LONGEST, STYLES, TOKENS, Solv
 
 SEEDS = (0, 1, 2)
 ASKED = 1000  # questions for each number of steps
+SHIPPED = ("direct-0", "scratchpad-0", "scratchpad-early")  # the weights that the notebook uses; of the others the accuracies are kept
 EARLY = 0.6  # the loss at which a scratchpad model is kept as well, for self-consistency
 
 
@@ -39,7 +40,7 @@ def main() -> None:
             print(style, seed, record[f"{style}-{seed}"], flush=True)
     solvers["scratchpad-early"] = stopped_at(EARLY)
     record["scratchpad-early"] = {"accuracy": [solvers["scratchpad-early"].accuracy(questions[steps]) for steps in questions]}
-    save_solvers(solvers)
+    save_solvers({name: solvers[name] for name in SHIPPED})
     CHECKPOINT.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(f"{CHECKPOINT.name}: {Path(CHECKPOINT).stat().st_size / 1e6:.2f} MB")
 

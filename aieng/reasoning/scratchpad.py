@@ -164,7 +164,7 @@ def save_solvers(solvers: dict[str, Solver], path: Path = CHECKPOINT, **about: s
 
 
 def load_solver(name: str, path: Path = CHECKPOINT) -> Solver:
-    """One of the shipped models: "direct-0", "scratchpad-0" and so on to 2; "scratchpad-early" is one stopped early.
+    """One of the shipped models: "direct-0", "scratchpad-0", or "scratchpad-early", one that was stopped early.
 
     Raises
     ------

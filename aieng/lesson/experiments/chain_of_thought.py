@@ -69,14 +69,18 @@ def train_both(*, tokens: int | None = None, seed: int = 0, asked: int = 500) ->
     The numbers: `direct`, `scratchpad` (accuracy by number of steps, a list), `tokens`.
     """
     tokens = tokens or (20_000 if quick() else 300_000)
-    questions, found = _questions(asked), {}
+    questions, found, weights = _questions(asked), {}, 0
     for style in STYLES:
         length = LONGEST + 2 + (0 if style == "direct" else LONGEST - 1)
         with tqdm(total=max(1, tokens // (64 * length)), desc=style, unit="step", leave=False) as bar:
-            trained = train_solver(style, seed, tokens, on_step=lambda step, loss, bar=bar: bar.update() and None)
+            def advance(_step: int, _loss: float, bar: Any = bar) -> None:
+                bar.update()
+
+            trained = train_solver(style, seed, tokens, on_step=advance)
+        weights = sum(w.numel() for w in trained.weights.values())
         found[style] = [trained.accuracy(chains) for chains in questions.values()]
     return Finding(
-        f"After {tokens:,} tokens each: the direct model answers {found['direct'][0]:.0%} of the questions of one step and "
+        f"{weights:,} weights and {tokens:,} tokens each: the direct model answers {found['direct'][0]:.0%} of the questions of one step and "
         f"{found['direct'][-1]:.0%} of those of {LONGEST}; the one with a scratchpad {found['scratchpad'][0]:.0%} and "
         f"{found['scratchpad'][-1]:.0%} "
         f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained five times as long.",
@@ -125,7 +129,8 @@ def gap_by_steps() -> Finding:
 def votes_against_accuracy(self_consistency: Any, *, chains: int = 40, asked: int = 300, steps: int = LONGEST) -> Finding:
     """Right answers against the number of votes, for the scratchpad model stopped early and for the direct one.
 
-    The numbers: `counts`, `scratchpad`, `direct` (shares, one per count), `greedy` (the early model, one chain without chance),
+    The numbers: `counts`, `chains` (the most), `scratchpad`, `direct` (shares, one per count), `greedy`
+    (the early model, one chain without chance),
     `one`, `most` (with one vote, with most), `direct_one`, `direct_most`, `agreement` (mean share of the winning answer where it
     is right, where it is wrong).
     """
@@ -161,7 +166,8 @@ def votes_against_accuracy(self_consistency: Any, *, chains: int = 40, asked: in
         f"trust it.",
         banded("Self-consistency", "chains that vote (log scale)", "right answers (95 % interval)", counts, series, log_x=True,
                levels={"greedy chain": greedy}),
-        {"counts": counts, **shares, "greedy": greedy, "one": shares["scratchpad"][0], "most": shares["scratchpad"][-1],
+        {"counts": counts, "chains": counts[-1], **shares,
+         "greedy": greedy, "one": shares["scratchpad"][0], "most": shares["scratchpad"][-1],
          "direct_one": shares["direct"][0], "direct_most": shares["direct"][-1], "agreement": sure})
 
 
@@ -169,8 +175,8 @@ def votes_against_accuracy(self_consistency: Any, *, chains: int = 40, asked: in
 def prompts_compared() -> Finding:
     """The recorded answers of SmolLM2 to word problems under three prompts, with Wilson intervals.
 
-    The numbers: `direct`, `zero-shot`, `few-shot` (shares), `ends` {prompt: (low, high)}, `n`, `true_equations` (share of equations in its
-    few-shot chains that are true), `no_answer` (of the zero-shot chains).
+    The numbers: `direct`, `zero-shot`, `few-shot` (shares), `direct_high`, `zero_shot_low` (ends of intervals), `n`,
+    `true_equations` (share of equations in its few-shot chains that are true), `no_answer` (of the zero-shot chains).
     """
     record = json.loads((ASSETS / "cot_prompts.json").read_text(encoding="utf-8"))
     texts = record["answers"]
@@ -191,7 +197,8 @@ def prompts_compared() -> Finding:
         bars("SmolLM2 on word problems, by prompt", "right answers (95 % "
                                                     "interval)", list(right), {"right": [c / n for c in right.values()]},
              low=[a for a, _ in ends.values()], high=[b for _, b in ends.values()], as_percent=True),
-        {**{name: count / n for name, count in right.items()}, "ends": ends, "n": n, "no_answer": silent,
+        {**{name: count / n for name, count in right.items()}, "direct_high": ends["direct"][1], "zero_shot_low": ends["zero-shot"][0],
+         "n": n, "no_answer": silent,
          "true_equations": float(np.mean(checked)) if checked else float("nan")})
 
 

@@ -99,7 +99,8 @@ def _interval(rows: NDArray[np.float64]) -> tuple[Any, Any, Any]:
 def wrong_reasoning(verifiers: Verifiers, trace_score: Any, best_of_n: Any, *, questions: int = 100) -> Finding:
     """How many of the picks reach the right answer by wrong steps, for each judge and n.
 
-    The numbers: `outcome`, `process` (share of picks at n = 64), `chance` (n = 1), and `curves` {judge: one share per n}.
+    The numbers: `outcome`, `process` (share of picks at n = 64), `chance` (n = 1), `curves` {judge: one share per n}, and
+    the ends `outcome_low` and `process_high` of their intervals.
     """
     questions = 20 if quick() else questions
     ns = [1, 4, 16, 64]
@@ -118,7 +119,8 @@ def wrong_reasoning(verifiers: Verifiers, trace_score: Any, best_of_n: Any, *, q
         f"{means['process'][-1]:.1%} ({ends['process'][0]:.1%} to {ends['process'][1]:.1%}).",
         bars("Right answers by wrong reasoning", "share of the "
                                                  "picks", [f"n = {n}" for n in ns], {JUDGES[j]: means[j] for j in JUDGES}, form=".1%"),
-        {"chance": means["outcome"][0], "outcome": means["outcome"][-1], "process": means["process"][-1], "curves": means, "ends": ends})
+        {"chance": means["outcome"][0], "outcome": means["outcome"][-1], "process": means["process"][-1], "curves": means,
+         "outcome_low": ends["outcome"][0], "process_high": ends["process"][1]})
 
 
 @experiment
