@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 NB ?=
+EX ?=
 ARGS ?=
 export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -15,7 +16,7 @@ help:
 	@echo "make grade NB=01-vectors    grade your own notebook, hidden tests included"
 	@echo "make grade    grade what a class handed in (autograder/classroom/submitted)"
 	@echo "make classroom    JupyterHub on this machine, with an instructor and two students"
-	@echo "make reset NB=01-vectors    keep a dated copy of your notebook and start it afresh"
+	@echo "make reset NB=01-vectors    keep a dated copy of your notebook and start it afresh; EX=1.3 instead: one exercise"
 	@echo "make release  write notebooks/ from solutions/ (changed notebooks are kept)"
 	@echo "make graders  how many right answers the tests accept and wrong ones they catch; make mutants: the same for planted faults"
 	@echo "make claims   run the notebooks and write the claims ledger, assets/claims.md"
@@ -55,8 +56,8 @@ release: $(VENV)/lab
 	@$(PY) -m autograder release
 
 reset: $(VENV)/lab
-	@test -n "$(NB)" || { echo "which notebook? make reset NB=01-vectors" >&2; exit 2; }
-	@$(PY) -m autograder release $(NB) --reset
+	@test -n "$(NB)$(EX)" || { echo "which notebook or exercise? make reset NB=01-vectors, or make reset EX=1.3" >&2; exit 2; }
+	@$(PY) -m autograder release $(if $(EX),--reset-exercise $(EX),$(NB) --reset)
 
 classroom: $(VENV)/test
 	@$(PY) -m autograder.hub $(ARGS)

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     out = commands.add_parser("release", help="write notebooks/ from solutions/; changed notebooks are kept")
     out.add_argument("sections", nargs="*")
     out.add_argument("--reset", action="store_true", help="move a changed notebook to a dated copy, then write a fresh one")
+    out.add_argument("--reset-exercise", metavar="ID", help="put the empty cell of one exercise (1.3) back into your notebook")
     out.add_argument("--check", action="store_true", help="only say which released notebooks are stale")
     out.set_defaults(run=_release)
 
@@ -149,6 +150,10 @@ def _release(args: argparse.Namespace) -> int:
         old = [slug for slug in slugs if releasing.stale(slug)]
         print(f"stale: {', '.join(old)}; run make release" if old else f"{len(slugs)} released notebooks are up to date")
         return 1 if old else 0
+    if args.reset_exercise:
+        copy = releasing.reset_exercise(args.reset_exercise)
+        print(f"exercise {args.reset_exercise} is empty again; your notebook as it was: {copy}")
+        return 0
     kept = releasing.release(slugs, args.reset)
     for slug in kept:
         print(

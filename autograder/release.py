@@ -16,7 +16,10 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from autograder.notebooks import NOTEBOOKS, ROOT, SOLUTIONS
+import nbformat
+
+from aieng.lesson import course
+from autograder.notebooks import NOTEBOOKS, ROOT, SOLUTIONS, grade_id, read, solution_id
 
 RECORD = NOTEBOOKS / ".release.json"
 
@@ -66,7 +69,7 @@ def release(slugs: list[str], reset: bool = False) -> list[str]:
                 if not reset:
                     kept.append(slug)
                     continue
-                target.rename(target.with_name(f"{slug}.yours-{datetime.now():%Y%m%d-%H%M%S}.ipynb"))
+                target.rename(_dated(target))
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_suffix(".tmp")
             shutil.copyfile(fresh, temporary)
@@ -74,6 +77,36 @@ def release(slugs: list[str], reset: bool = False) -> list[str]:
         record[slug] = _digest(target)
         RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     return kept
+
+
+def reset_exercise(exercise_id: str) -> Path:
+    """Put the empty solution cell of one exercise back into the learner's notebook; returns the dated copy of what was there.
+
+    Raises
+    ------
+    ValueError
+        The notebook is missing, or no longer has that cell (then reset the whole notebook).
+    """
+    slug = course.section_of(exercise_id).slug
+    target, name = NOTEBOOKS / slug / f"{slug}.ipynb", solution_id(exercise_id)
+    book = read(target)
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = next(c for c in read(generate(slug, Path(folder))).cells if grade_id(c) == name)
+    mine = [c for c in book.cells if grade_id(c) == name]
+    if not mine:
+        raise ValueError(f"{target} has no cell for exercise {exercise_id} any more; `make reset NB={slug}` starts the notebook afresh")
+    copy = _dated(target)
+    shutil.copyfile(target, copy)
+    for cell in mine:
+        cell.source, cell.outputs, cell.execution_count = fresh.source, [], None
+    temporary = target.with_suffix(".tmp")
+    nbformat.write(book, temporary)
+    os.replace(temporary, target)
+    return copy
+
+
+def _dated(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.yours-{datetime.now():%Y%m%d-%H%M%S}.ipynb")
 
 
 def _digest(path: Path) -> str:

@@ -1,6 +1,6 @@
 """The classroom grader against `nbgrader autograde`: throughput, one cold submission, growth, the hostile suite, kill -9.
 
-    python -m benchmarks.grading [--json] [--submissions 40] [--sections 01 03] [--growth 500] [--kills 20] [--hostile]
+    python -m benchmarks.grading [--json] [--submissions 40] [--sections 01 03] [--growth 500] [--kills 20] [--hostile] [--record]
 
 Both graders take the same submissions (right, half right, wrong, empty and broken ones) in course folders of their own, in turn.
 """
@@ -27,6 +27,7 @@ from nbgrader.api import Gradebook
 
 from aieng.lesson import course
 from autograder import notebooks, repair
+from benchmarks import record
 from benchmarks.harness import Row, as_json, as_table
 
 KINDS = ("right", "half", "wrong", "empty", "broken")
@@ -323,6 +324,7 @@ def main() -> None:
     parser.add_argument("--growth", type=int, default=0, metavar="N", help="grade N/10 and N submissions (500 takes a while)")
     parser.add_argument("--kills", type=int, default=0, metavar="N")
     parser.add_argument("--hostile", action="store_true", help="run the hostile suite against plain nbgrader")
+    parser.add_argument("--record", action="store_true", help="add the rows to assets/benchmarks.json and quote them in README.md")
     asked = parser.parse_args()
     slugs = [s for s in (course.section(k).slug for k in asked.sections) if (notebooks.SOLUTIONS / s / f"{s}.ipynb").exists()]
     rows: list[Row] = []
@@ -336,6 +338,9 @@ def main() -> None:
             rows += kills(folder, slugs[0], asked.kills)
         if asked.hostile:
             rows += hostile(folder)
+    if asked.record:
+        record.keep("grading", rows, replace=False)
+        record.quote()
     print(as_json(rows) if asked.json else as_table(rows))
 
 

@@ -77,9 +77,10 @@ def as_table(rows: Sequence[Row]) -> str:
     lines = [f"{'what':<58} {'peer':<22} {'ours':>10} {'theirs':>10} {'unit':<12} {'ratio':>6} {'target':>7}"]
     for r in rows:
         target = "" if r.target is None else f"{r.target:.2f}{' ' if r.ratio >= r.target else '!'}"
-        lines.append(f"{r.what:<58} {r.peer:<22} {_short(r.ours):>10} {_short(r.theirs):>10} {r.unit:<12} {r.ratio:>6.2f} {target:>7}")
+        lines.append(f"{r.what:<58} {r.peer:<22} {short(r.ours):>10} {short(r.theirs):>10} {r.unit:<12} {r.ratio:>6.2f} {target:>7}")
     return "\n".join(lines)
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Three figures, or whole numbers from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from benchmarks import harness
+from benchmarks import harness, record
 
 
 def test_compare_alternates_and_gives_a_ratio():
@@ -46,3 +46,22 @@ def test_a_child_that_fails_is_reported(tmp_path, monkeypatch):
         "import json, os, sys\nrow = dict(what=sys.argv[-1], peer='p', ours=1, theirs=1, unit='u', ratio=1, target=None)\n"
         "row['what'] += os.environ['OMP_NUM_THREADS']\nprint(json.dumps([row]))")
     assert harness.with_threads("fine_bench", 2)[0].what == "22"
+
+
+def test_rows_are_kept_by_group_and_quoted_in_the_readme(tmp_path):
+    path, readme = tmp_path / "rows.json", tmp_path / "README.md"
+    readme.write_text(f"before\n{record.BEGIN}\nold\n{record.END}\nafter")
+    first, second = (harness.Row(name, "peer", 3.0, 2.0, "q/s", 1.5, target) for name, target in (("a", 1.0), ("b", 2.0)))
+    record.keep("vectors", [first], replace=True, path=path)
+    record.keep("vectors", [second, harness.Row("c", "peer", 1, 1, "x", 1.0, None)], replace=False, path=path)
+    record.quote(path, readme)
+    text = readme.read_text()
+    assert text.startswith("before") and text.endswith("after") and "old" not in text
+    assert "| a | peer | 3 | 2 | q/s | **1.50** | 1.00 |" in text and "2.00 (missed)" in text and "| c |" not in text
+    record.keep("vectors", [first], replace=True, path=path)
+    assert len(json.loads(path.read_text())["vectors"]["rows"]) == 1
+
+
+def test_the_readme_quotes_the_rows_on_file():
+    stored = json.loads(record.PATH.read_text(encoding="utf-8"))
+    assert record.section(stored) in record.README.read_text(encoding="utf-8"), "run make bench ARGS=--record"

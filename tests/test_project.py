@@ -71,8 +71,11 @@ def test_constraints_agree_with_the_pins():
         assert fixed[name] == version
 
 
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "notebooks/README.md", "autograder/README.md")
+
+
 def test_readmes_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text()
-    for document in ("README.md", "CONTRIBUTING.md"):
+    for document in DOCUMENTS:
         for target in re.findall(r"`?make ([a-z]+)", (ROOT / document).read_text()):
             assert re.search(rf"^{target}:", makefile, re.M), f"{document} names make {target}"

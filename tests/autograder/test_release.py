@@ -62,6 +62,24 @@ def test_reset_keeps_a_dated_copy(private):
     assert [p.read_text() for p in path.parent.glob("*.yours-*.ipynb")] == ["my work"]
 
 
+def test_one_exercise_is_emptied_and_the_rest_kept(private, monkeypatch):
+    path, text = private
+    cells = [nbformat.v4.new_code_cell(source, metadata={"nbgrader": {"grade_id": notebooks.solution_id(e)}})
+             for e, source in (("1.1", "def a(): stub"), ("1.2", "def b(): stub"))]
+    text["now"] = nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+    release.release(["01-vectors"])
+    book = notebooks.read(path)
+    book.cells[0].source, book.cells[1].source = "mine, wrong", "mine, right"
+    nbformat.write(book, path)
+    copy = release.reset_exercise("1.1")
+    assert [c.source for c in notebooks.read(path).cells] == ["def a(): stub", "mine, right"]
+    assert notebooks.read(copy).cells[0].source == "mine, wrong"
+    gone = nbformat.v4.new_code_cell("c", metadata={"nbgrader": {"grade_id": notebooks.solution_id("1.3")}})
+    text["now"] = nbformat.writes(nbformat.v4.new_notebook(cells=[*cells, gone]))
+    with pytest.raises(ValueError, match=r"no cell for exercise 1\.3"):
+        release.reset_exercise("1.3")
+
+
 @pytest.mark.parametrize("slug", release.sections())
 def test_released_notebooks_are_fresh(slug):
     assert not release.stale(slug), f"notebooks/{slug} does not match solutions/{slug}: run make release and commit"
