@@ -5,9 +5,9 @@ Each conversation has an event loop of its own, in a thread of its own where the
 
 from __future__ import annotations
 
-import queue
+import asyncio
+import functools
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -63,65 +63,99 @@ def sdk_server(name: str, tools: Mapping[str, Callable[..., Any]]) -> SDKServer[
     """A server made with the SDK that offers these functions."""
     server: SDKServer[Any] = SDKServer(name, log_level="CRITICAL")
     for tool_name, tool in tools.items():
-        server.add_tool(tool, name=tool_name)
+        server.add_tool(_awaitable(tool), name=tool_name)
     return server
 
 
-class SDKServerStreams:
-    """An SDK server in a thread, behind the two text streams of a client: ``readline()``, ``write(text)``, ``flush()``.
+def _awaitable(tool: Callable[..., Any]) -> Callable[..., Any]:
+    """A tool as a coroutine function: the SDK runs others in threads, and a tool's database may belong to this one."""
 
-    Use it as a context manager; its end is the end of the client's input.
+    @functools.wraps(tool)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        return tool(*args, **kwargs)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a client got out of the SDK's server: its result of initialize, the tools, and per call what `call_tool` returned, or a code."""
+
+    hello: dict[str, Any]
+    tools: list[dict[str, Any]]
+    results: list[tuple[str, bool] | int]
+
+
+def sdk_server_meets(client_class: Callable[[Any, Any], Any], server: SDKServer[Any], calls: Calls) -> Answers:
+    """A client, made of two text streams, talks to an SDK server in this process.
+
+    Parameters
+    ----------
+    client_class : callable, (reader, writer) to a client with initialize(), list_tools(), call_tool(name, arguments), request(method)
+    server : from `sdk_server`
+    calls : (tool, arguments), in order; a tool that begins with "method:" is sent as a request of that method instead
     """
 
-    def __init__(self, server: SDKServer[Any]) -> None:
-        self._server = server
-        self._to_client: queue.Queue[str] = queue.Queue()
-        self._to_server: queue.Queue[str | None] = queue.Queue()
-        self._thread = threading.Thread(target=lambda: anyio.run(self._serve), daemon=True)
-        self._thread.start()
+    def talk() -> Answers:
+        with _Stepped(server) as streams:
+            client = client_class(streams, streams)
+            hello, tools = client.initialize(), client.list_tools()
+            results: list[tuple[str, bool] | int] = []
+            for name, arguments in calls:
+                try:
+                    method = name.removeprefix("method:")
+                    results.append(client.call_tool(name, arguments) if method == name else client.request(method, arguments))
+                except Exception as error:
+                    if not isinstance(code := getattr(error, "code", None), int):
+                        raise
+                    results.append(code)
+            return Answers(hello, tools, results)
 
-    def readline(self) -> str:
-        try:
-            return self._to_client.get(timeout=3)
-        except queue.Empty:
-            raise TimeoutError("the server has said nothing for 3 seconds: it answers requests, one line each") from None
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(talk).result()
+
+
+class _Stepped:
+    """Both text streams of a client; the server's event loop runs only while the client reads or writes, so no thread is left behind."""
+
+    def __init__(self, server: SDKServer[Any]) -> None:
+        self._lowlevel = server._lowlevel_server
+        self._loop = asyncio.new_event_loop()
+        self._pipes: asyncio.Future[Any] = self._loop.create_future()
+        self._task = self._loop.create_task(self._serve())
+        self._read, self._write = self._loop.run_until_complete(self._pipes)
+
+    async def _serve(self) -> None:
+        async with create_client_server_memory_streams() as (client_streams, (read, write)):
+            self._pipes.set_result(client_streams)
+            await self._lowlevel.run(read, write, self._lowlevel.create_initialization_options())
 
     def write(self, text: str) -> int:
-        self._to_server.put(text)
+        for line in text.splitlines():
+            message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+            self._loop.run_until_complete(self._write.send(message))
         return len(text)
 
     def flush(self) -> None:
         """Every line is on its way already."""
 
-    def close(self) -> None:
-        self._to_server.put(None)
-        self._thread.join(timeout=10)
+    def readline(self) -> str:
+        try:
+            message = self._loop.run_until_complete(asyncio.wait_for(self._read.receive(), 3))
+        except TimeoutError:
+            raise TimeoutError("the server has said nothing for 3 seconds: it answers requests, one line each") from None
+        return _as_line(message) + "\n"
 
-    def __enter__(self) -> SDKServerStreams:
+    def __enter__(self) -> _Stepped:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        async def end() -> None:
+            await self._write.aclose()
+            await self._task
 
-    async def _serve(self) -> None:
-        lowlevel = self._server._lowlevel_server
-        async with create_client_server_memory_streams() as ((read, write), (server_read, server_write)), anyio.create_task_group() as tasks:
-
-            async def outwards() -> None:
-                async for message in read:
-                    if isinstance(message, SessionMessage):
-                        self._to_client.put(_as_line(message) + "\n")
-
-            async def inwards() -> None:
-                while (line := await anyio.to_thread.run_sync(self._to_server.get)) is not None:
-                    await write.send(SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False)))
-                await write.aclose()
-
-            tasks.start_soon(outwards)
-            tasks.start_soon(inwards)
-            await lowlevel.run(server_read, server_write, lowlevel.create_initialization_options())
-            self._to_client.put("")
-            tasks.cancel_scope.cancel()
+        self._loop.run_until_complete(end())
+        self._loop.close()
 
 
 def _as_line(message: SessionMessage) -> str:
