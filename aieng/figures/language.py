@@ -60,7 +60,7 @@ class ColouredTokens:
 
     def plain(self) -> str:
         """The tokens in a row, for terminals and screen readers."""
-        return f"{len(self.tokens)} tokens: " + "│".join(self.tokens)
+        return f"{len(self.tokens)} token{'s' * (len(self.tokens) != 1)}: " + "│".join(self.tokens)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/html": self.html(), "text/plain": self.plain()}

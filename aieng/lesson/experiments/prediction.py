@@ -77,23 +77,32 @@ class LiveCurve:
         self._every = every
         self._bar = tqdm(total=steps, unit="step", desc="training")
         self._figure: Any = None
+        self._button: Any = None
         if interactive_allowed():
             self._figure = live(curves("Training loss", "step", "cross entropy (nats a token)", [0.0], {"loss": [7.0]}, markers=False))
-            button = widgets.Button(description="Stop training", icon="stop", tooltip="End the training and keep what was learned")
-            button.on_click(lambda _: self.stopped.set())
-            display(widgets.VBox([button, self._figure]))
+            self._button = widgets.Button(description="Stop training", icon="stop", tooltip="End the training and keep what was learned")
+            self._button.on_click(lambda _: self.stopped.set())
+            display(widgets.VBox([self._button, self._figure]))
 
     def __call__(self, step: int, loss: float) -> bool:
         self.losses.append(loss)
         self._bar.update()
-        if self._figure is not None and step % self._every == 0:
-            with self._figure.batch_update():
-                self._figure.data[0].x = list(range(1, len(self.losses) + 1))
-                self._figure.data[0].y = list(self.losses)
+        if step % self._every == 0:
+            self._draw()
         return not self.stopped.is_set()
 
     def close(self) -> None:
+        """Draw what came since the last time, and take the button's use away."""
         self._bar.close()
+        self._draw()
+        if self._button is not None:
+            self._button.disabled = True
+
+    def _draw(self) -> None:
+        if self._figure is not None and self.losses:
+            with self._figure.batch_update():
+                self._figure.data[0].x = list(range(1, len(self.losses) + 1))
+                self._figure.data[0].y = list(self.losses)
 
 
 def train_language_model(gpt: TinyGPT, cross_entropy: Callable[..., Any], texts: list[str], steps: int, seed: int = 0) -> list[float]:
@@ -138,6 +147,8 @@ def train_a_gpt(cross_entropy: Any, *, steps: int = 500, prompts: tuple[str, ...
     begin = time.perf_counter()
     losses = train_language_model(gpt, cross_entropy, split_texts(load_corpus().texts)[0], steps)
     seconds = time.perf_counter() - begin
+    if not losses:
+        return Finding("The training was stopped before its first step; run the cell again to train.", data={"losses": [], "gpt": gpt})
     after = [write(gpt, p, seed=n) for n, p in enumerate(prompts)]
     first, last = losses[0], sum(losses[-10:]) / len(losses[-10:])
     texts = "\n\n".join(f"*before:* {_quoted(a)}  \n*after {len(losses)} steps:* {_quoted(b)}" for a, b in zip(before, after))

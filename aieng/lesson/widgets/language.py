@@ -28,6 +28,7 @@ class TokenBox(widgets.VBox):
 
     def __init__(self, encode: Encode, decode: Callable[[list[int]], str], text: str) -> None:
         self._encode, self._decode = encode, decode
+        self.text = ""  # what is shown, in words
         self.box = _text_box(text, "Your text:", "The tokens below change as you type")
         self.listing = widgets.HTML()
         self.box.observe(lambda _: self.show(), "value")
@@ -39,19 +40,25 @@ class TokenBox(widgets.VBox):
         try:
             self.tokens = coloured_tokens(self._encode, self._decode, self.box.value)
         except Exception as error:  # whatever the learner's function raises
-            self.listing.value = f"<div role='status'>{escape(f'{type(error).__name__}: {error}')}</div>"
+            self.text = f"{type(error).__name__}: {error}"
+            self.listing.value = f"<div role='status'>{escape(self.text)}</div>"
             return
         n, letters = len(self.tokens.ids), len(self.box.value)
         ids = " ".join(map(str, self.tokens.ids[:40])) + (" …" if n > 40 else "")
-        self.listing.value = (f"{self.tokens.html()}<div role='status' aria-live='polite' class='aieng-tokens'><small>{n} tokens for "
-                              f"{letters} "
-                              f"characters. Ids: {escape(ids)}</small></div>")
+        counted = f"{_count(n, 'token')} for {_count(letters, 'character')}. Ids: {ids}"
+        self.text = self.tokens.plain()
+        self.listing.value = (f"{self.tokens.html()}<div role='status' aria-live='polite' class='aieng-tokens'>"
+                              f"<small>{escape(counted)}</small></div>")
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs) or {}
         if isinstance(bundle, tuple):
             bundle = bundle[0]
-        return bundle | {"text/plain": self.tokens.plain()}
+        return bundle | {"text/plain": self.text}
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def coloured_tokens(encode: Encode, decode: Callable[[list[int]], str], text: str) -> draw.ColouredTokens:
@@ -66,9 +73,8 @@ def token_explorer(encode: Encode, decode: Callable[[list[int]], str], text: str
 
 
 def sampling_explorer(
-    lm: Any, scale_temperature: Any, keep_top_k: Any, keep_top_p: Any, sample: Any, *, prompt: str = "The sun rises in "
-                                                                                                     "the", shown: int = 12,
-    tokens: int = 16,
+    lm: Any, scale_temperature: Any, keep_top_k: Any, keep_top_p: Any, sample: Any, *, prompt: str = "The sun rises in the",
+    shown: int = 12, tokens: int = 16,
 ) -> Explorer | CourseFigure:
     """SmolLM2's next token with sliders for temperature, top-k and top-p, and on a button the text that these settings make."""
 
