@@ -22,15 +22,16 @@ from torch.nn import functional
 from aieng.reasoning.game24 import CHECKPOINT, RECORD, Numbers, features, puzzles, result, solvable
 from aieng.reasoning.tree_search import propose
 
-EPOCHS, BATCH, WIDTH, TWOS = 8, 256, 96, 40_000
+EPOCHS, BATCH, WIDTH, TWOS = 12, 256, 128, 30_000
 
 
 def network(outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(4 * 41, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, outputs))
+    return nn.Sequential(nn.Linear(len(features(())), WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, outputs))
 
 
 def train(net: nn.Sequential, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     generator = torch.Generator().manual_seed(0)
     for epoch in range(EPOCHS):
         total = 0.0
@@ -40,6 +41,7 @@ def train(net: nn.Sequential, x: torch.Tensor, y: torch.Tensor, weight: torch.Te
             loss.backward()
             optimizer.step()
             total += float(loss.detach()) * len(rows)
+        schedule.step()
         print(f"epoch {epoch}: {total / len(x):.4f}", flush=True)
 
 

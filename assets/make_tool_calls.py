@@ -28,7 +28,7 @@ from aieng.reasoning.toolbox import open_tools
 from aieng.reasoning.tools import describe, judge_call, run_tool
 
 RESULT = Path(__file__).resolve().parent / "tool_calls.json"
-CALLS, TOKENS, TEMPERATURE = 500, 96, 1.0
+CALLS, TOKENS, TEMPERATURE = 500, 80, 1.0
 
 # question, the text that a right answer holds (a list: any of them); the calculator's are numbers
 CALCULATOR = [

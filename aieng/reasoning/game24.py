@@ -93,21 +93,32 @@ def shown(numbers: Numbers) -> str:
     return " ".join(map(str, numbers))
 
 
+_LEFT, _RIGHT = np.array(PAIRS).T
+_FITTING = np.array([1, 2, 3, 4, 6, 8, 12, 24])
+
+
 def features(numbers: Sequence[Fraction]) -> NDArray[np.float32]:
-    """A state as numbers for a network, (4 * 41,) float32: each number's size, and which small whole number it is."""
-    made = np.zeros((4, 41), dtype=np.float32)
-    for row, x in zip(made, numbers):
+    """A state as numbers for a network, (344,) float32: what each number is, and what each operation on two of them would make."""
+    each = np.zeros((4, 41), dtype=np.float32)
+    for row, x in zip(each, numbers):
         value = float(x)
-        row[0] = 1
-        row[1] = np.sign(value) * np.log1p(abs(value))
-        row[2] = min(abs(value - 24) / 24, 4)
-        row[3] = x.denominator == 1
+        row[:4] = 1, np.sign(value) * np.log1p(abs(value)), min(abs(value - 24) / 24, 4), x.denominator == 1
         if row[3]:
             whole = abs(x.numerator)
             row[4:11] = [whole % d == 0 for d in (2, 3, 4, 5, 6, 8, 12)]
             if whole < 30:
                 row[11 + whole] = 1
-    return made.ravel()
+    values = np.full(4, np.nan)
+    values[: len(numbers)] = [float(x) for x in numbers]
+    a, b = values[_LEFT], values[_RIGHT]  # (6 pairs,)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        made = np.stack([a + b, a - b, b - a, a * b, a / b, b / a], 1)  # the order of SIGNS
+    possible = np.isfinite(made)
+    made = np.where(possible, made, 0.0)
+    fits = (np.abs(made[..., None] - _FITTING) < 1e-9).any(-1)
+    whole = np.abs(made - made.round()) < 1e-9
+    pairs = np.stack([possible, np.sign(made) * np.log1p(np.abs(made)) / 3, np.minimum(np.abs(made - 24) / 24, 2), fits, whole], -1) * possible[..., None]
+    return np.concatenate([each.ravel(), pairs.ravel().astype(np.float32)])
 
 
 @dataclass
@@ -142,7 +153,7 @@ class Intuition:
             best[after] = max(best.get(after, -np.inf), float(likes[action]))
         return sorted(thoughts, key=lambda thought: -best.get(thought, -np.inf))
 
-    def chain(self, numbers: Numbers, rng: np.random.Generator, temperature: float = 1.0) -> list[Numbers]:
+    def chain(self, numbers: Numbers, rng: np.random.Generator, temperature: float = 0.5) -> list[Numbers]:
         """A whole chain, one call a line: each operation is drawn from the policy, nothing is taken back."""
         path = [numbers]
         while len(path[-1]) > 1:

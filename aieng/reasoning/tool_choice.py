@@ -138,6 +138,7 @@ class Chooser:
         return self.lm.tokenizer.encode(f" {question}\nTool:" if question else "\nTool:")
 
     def _names(self, question: str) -> dict[str, float]:
+        """log P(name | question) of each tool."""
         asked = self._asked(question)
         before = self._forward.log_probability(asked)
         return {name: self._forward.log_probability([*asked, *self.lm.tokenizer.encode(f" {name}\n")]) - before for name in self.purposes}
@@ -145,7 +146,7 @@ class Chooser:
     def _free(self, question: str, tokens: int = 12) -> str | None:
         made: list[int] = []
         asked = self._asked(question)
-        for _ in range(tokens):
+        while len(made) < tokens and "\n" not in self.lm.tokenizer.decode(made[1:]):
             made.append(int(self._forward.next_logits([*asked, *made]).argmax()))
         said = self.lm.tokenizer.decode(made)
         places = {name: said.find(name) for name in self.purposes if name in said}
