@@ -6,6 +6,7 @@ process (of BLAS and OpenMP as much as of our own kernels), so each thread count
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
@@ -48,8 +49,8 @@ def compare(
 
 
 def less_is_better(what: str, peer: str, ours: float, theirs: float, unit: str, target: float | None = None) -> Row:
-    """A comparison of sizes, such as bytes per vector."""
-    return Row(what, peer, ours, theirs, unit, theirs / ours, target)
+    """A comparison of sizes or errors, such as bytes per vector; nothing at all counts as a thousandth."""
+    return Row(what, peer, ours, theirs, unit, theirs / max(ours, theirs / 1000), target)
 
 
 def more_is_better(what: str, peer: str, ours: float, theirs: float, unit: str, target: float | None = None) -> Row:
@@ -66,6 +67,16 @@ def with_threads(module: str, threads: int) -> list[Row]:
     if done.returncode:
         raise RuntimeError(f"{module} with {threads} threads ended with status {done.returncode}; its messages are above")
     return [Row(**row) for row in json.loads(done.stdout)]
+
+
+def main(measure: Callable[[int], list[Row]], about: str | None) -> None:
+    """The command line of one group: `python -m benchmarks.GROUP [--threads N] [--json]`."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    rows = measure(asked.threads)
+    print(as_json(rows) if asked.json else as_table(rows))
 
 
 def as_json(rows: Sequence[Row]) -> str:

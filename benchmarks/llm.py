@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from aieng.data.corpus import load_corpus
 from aieng.generation.decoding import generate
 from aieng.models.smollm2 import SmolLM2, smollm2
 from aieng.models.weights import ensure
-from benchmarks.harness import Row, as_json, as_table, compare, less_is_better, more_is_better
+from benchmarks.harness import Row, compare, less_is_better, main, more_is_better
 
 PROMPT = "Once upon a time there was a little girl who lived in"
 NEW_TOKENS = 32
@@ -219,14 +218,5 @@ def measure(threads: int) -> list[Row]:
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    rows = measure(asked.threads)
-    print(as_json(rows) if asked.json else as_table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

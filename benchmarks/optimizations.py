@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from aieng.transformer.experts import MoELayer
 from aieng.transformer.flash_attention import flash_attention, flash_attention_forward
 from aieng.transformer.paged_attention import paged_attention
 from aieng.transformer.paged_cache import BlockAllocator, BlockTable
-from benchmarks.harness import Row, as_json, as_table, compare, less_is_better, more_is_better
+from benchmarks.harness import Row, compare, less_is_better, main, more_is_better
 
 PLACES = 4  # requests in a batch, for both ways of serving
 
@@ -170,14 +169,5 @@ def measure(threads: int) -> list[Row]:
     return [*rows, *decode_step(tag), *serving(tag, smollm2()), *flash(tag), *mixture(tag)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    rows = measure(asked.threads)
-    print(as_json(rows) if asked.json else as_table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

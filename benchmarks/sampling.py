@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from aieng.data.heldout import load_heldout
 from aieng.generation.sampling import Sampler, keep_top_k, keep_top_p, sample
 from aieng.text.bpe import smollm_pieces
 from aieng.text.bpe_training import train_bpe
-from benchmarks.harness import Row, as_json, as_table, compare
+from benchmarks.harness import Row, compare, main
 
 VOCAB, MERGES = 49_152, 4_000
 
@@ -78,14 +77,5 @@ def measure(threads: int) -> list[Row]:
     return [*steps(tag), *training(tag)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    rows = measure(asked.threads)
-    print(as_json(rows) if asked.json else as_table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

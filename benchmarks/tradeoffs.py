@@ -5,9 +5,7 @@ Perplexities of all ways to round take half an hour and are measured by assets/m
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from aieng.models.smollm2 import SmolLM2, smollm2
 from aieng.quantization.gguf_blocks import decode_q4_1, encode_q4_1
 from aieng.quantization.weight_only import int8_linear
 from aieng.transformer.sparse_attention import block_sparse_attention
-from benchmarks.harness import Row, as_json, as_table, compare, less_is_better
+from benchmarks.harness import Row, compare, less_is_better, main
 
 STORED = Path(__file__).resolve().parents[1] / "assets" / "tradeoffs.json"
 NEW_TOKENS = 44
@@ -115,14 +113,5 @@ def measure(threads: int) -> list[Row]:
     return rows if threads > 1 else [*rows, *stored()]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--threads", type=int, default=1)
-    asked = parser.parse_args()
-    rows = measure(asked.threads)
-    sys.stdout.write((as_json(rows) if asked.json else as_table(rows)) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import sys
@@ -19,7 +18,7 @@ from aieng.vectors.distances import knn
 from aieng.vectors.hnsw import HNSW
 from aieng.vectors.ivf import IVFIndex
 from aieng.vectors.product_quantizer import ProductQuantizer
-from benchmarks.harness import Row, as_json, as_table, compare, less_is_better, more_is_better
+from benchmarks.harness import Row, compare, less_is_better, main, more_is_better
 
 K = 10
 M_PIECES = 16
@@ -136,15 +135,11 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+def measure_quietly(threads: int) -> list[Row]:
+    """faiss and hnswlib print to standard output, which belongs to the rows."""
     with stdout_to_stderr():
-        rows = measure(asked.threads)
-    print(as_json(rows) if asked.json else as_table(rows))
+        return measure(threads)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure_quietly, __doc__)

@@ -30,16 +30,16 @@ SOLVE = """async ([solution, tests, answer]) => {
         await jupyterapp.commands.execute('notebook:run-cell');
     }
 }"""
+# Runs code cells from the top until the card at the top is a new one; the one that was saved stands there already.
 RUN_COVER = """async () => {
-    const notebook = jupyterapp.shell.currentWidget;
+    const notebook = jupyterapp.shell.currentWidget, bar = '[role=progressbar][aria-label*="Progress over the course"]';
     await notebook.context.sessionContext.ready;
-    const content = notebook.content;
-    for (let i = 0; i < content.widgets.length; i++) {
+    const saved = document.querySelector(bar), content = notebook.content;
+    for (let i = 0; i < content.widgets.length && document.querySelector(bar) === saved; i++) {
         if (content.widgets[i].model.type !== 'code') continue;
         content.deselectAll();
         content.activeCellIndex = i;
         await jupyterapp.commands.execute('notebook:run-cell');
-        if (document.querySelector('[role=progressbar][aria-label*="Progress over the course"]')) return;
     }
 }"""
 # What an interactive figure shows at the moment: its words, its data and its layout.

@@ -133,6 +133,26 @@ def guarded(explorer: Explorer, act: Callable[[], None]) -> Callable[[Any], None
     return handle
 
 
+def player(steps: int, noun: str, tooltip: str, *, interval: int = 700) -> tuple[list[widgets.Widget], widgets.IntSlider]:
+    """Play, step back, step on and a slider from 1 to `steps`: (the controls in their order, the slider to observe).
+
+    Parameters
+    ----------
+    noun : what one step is called, such as "hop"
+    tooltip : of the slider
+    interval : milliseconds a step while playing
+    """
+    play = widgets.Play(min=1, max=steps, value=1, interval=interval, show_repeat=False, tooltip="Play, pause or stop")
+    step = slider(f"{noun}:", 1, 1, steps, tooltip=tooltip)
+    back = widgets.Button(description="Step back", icon="step-backward", tooltip=f"One {noun} back")
+    forth = widgets.Button(description="Step on", icon="step-forward", tooltip=f"One {noun} forward")
+    # Linked in the browser, so that the kernel hears of each step once.
+    step.link = widgets.jslink((play, "value"), (step, "value"))
+    back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 1)))
+    forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, steps)))
+    return [play, back, forth, step], step
+
+
 def slider(description: str, value: int | float, low: int | float, high: int | float, *, step: float | None = None,
            tooltip: str) -> widgets.IntSlider | widgets.FloatSlider:
     """A labelled slider, moved with the arrow keys once it has the focus; whole numbers unless `step` is given."""

@@ -20,7 +20,7 @@ from aieng.figures.paging import block_pool
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.figures.tiled_attention import tile_steps
 from aieng.lesson.environment import interactive_allowed
-from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
+from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
 
 _MAX_TABLES = 6
 
@@ -175,13 +175,8 @@ def tile_player(
     if not interactive_allowed():
         return still
     figure = live(still)
-    play = widgets.Play(min=1, max=len(order), value=1, interval=interval, show_repeat=False, tooltip="Play, pause or stop")
-    step = slider("tile:", 1, 1, len(order), tooltip="Which tile is in fast memory; arrow keys step")
-    back = widgets.Button(description="Step back", icon="step-backward", tooltip="One tile back")
-    forth = widgets.Button(description="Step on", icon="step-forward", tooltip="One tile forward")
-    link = widgets.jslink((play, "value"), (step, "value"))
-    explorer = Explorer([play, back, forth, step], [figure], "FlashAttention, tile by tile")
-    explorer.link = link
+    controls, step = player(len(order), "tile", "Which tile is in fast memory; arrow keys step", interval=interval)
+    explorer = Explorer(controls, [figure], "FlashAttention, tile by tile")
 
     def update() -> None:
         fresh = picture(step.value - 1)
@@ -189,8 +184,6 @@ def tile_player(
         explorer.say(alt_text(fresh))
 
     step.observe(guarded(explorer, update), "value")
-    back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 1)))
-    forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, len(order))))
     return explorer
 
 

@@ -17,7 +17,7 @@ from aieng.data.projection import Projection, explained_share
 from aieng.figures import vectors as draw
 from aieng.figures.theme import CourseFigure, alt_text, describe
 from aieng.lesson.environment import interactive_allowed
-from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
+from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
 
 
 def corpus_explorer(
@@ -236,15 +236,8 @@ def hnsw_player(
     if not interactive_allowed():
         return still
     figure = live(still)
-    play = widgets.Play(min=1, max=len(walk), value=1, interval=interval, show_repeat=False,
-                        tooltip="Play, pause or stop the walk")
-    step = slider("hop:", 1, 1, len(walk), tooltip="Which hop of the search to show; arrow keys step")
-    back = widgets.Button(description="Step back", icon="step-backward", tooltip="One hop back")
-    forth = widgets.Button(description="Step on", icon="step-forward", tooltip="One hop forward")
-    # Linked in the browser, so that the kernel hears of each hop once.
-    link = widgets.jslink((play, "value"), (step, "value"))
-    explorer = Explorer([play, back, forth, step], [figure], "HNSW search, hop by hop")
-    explorer.link = link
+    controls, step = player(len(walk), "hop", "Which hop of the search to show; arrow keys step", interval=interval)
+    explorer = Explorer(controls, [figure], "HNSW search, hop by hop")
 
     def update() -> None:
         fresh = picture(step.value - 1)
@@ -252,8 +245,6 @@ def hnsw_player(
         explorer.say(alt_text(fresh))
 
     step.observe(guarded(explorer, update), "value")
-    back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 1)))
-    forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, len(walk))))
     return explorer
 
 
