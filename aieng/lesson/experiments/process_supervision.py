@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from aieng.figures.language import bars
 from aieng.figures.reasoning import best_of_n_panels, credit_by_errors
 from aieng.lesson.environment import grading, quick
+from aieng.lesson.experiments.retrieval import wilson
 from aieng.lesson.finding import Finding, experiment
 from aieng.reasoning.process_supervision import Trace, make_traces, step_probabilities, train_reward_models
 from aieng.reasoning.verifiers import StepNetwork, step_labels
@@ -39,7 +40,7 @@ class Verifiers:
                 f"{sound:.0%} by right steps only")
 
 
-def train_verifiers(labeller: Any, loss: Any, *, traces: int = 1000, steps: int | None = None, seed: int = 0) -> Verifiers:
+def train_verifiers(labeller: Any, loss: Any, *, traces: int = 3000, steps: int | None = None, seed: int = 0) -> Verifiers:
     """Both models on the same traces, with the learner's labels and loss."""
     small = quick() or grading()
     seen = make_traces(traces, seed=seed)
@@ -60,7 +61,8 @@ def _sound(t: Trace) -> bool:
 def best_of_n_curves(verifiers: Verifiers, trace_score: Any, best_of_n: Any, *, questions: int = 100, how: str = "prod") -> Finding:
     """Picks with a right answer, and picks with sound steps, against n.
 
-    The numbers: `ns`, `right` and `sound` ({judge: one share per n}), with "any": the share of n with at least one.
+    The numbers: `ns`, `right` and `sound` ({judge: one share per n}), with "any": the share of n with at least one;
+    `process_best` and `process_last`: sound picks of the process model at its best n and at the largest.
     """
     questions = 20 if quick() else questions
     ns = [1, 2, 4, 8, 16, 32, 64]
@@ -85,7 +87,8 @@ def best_of_n_curves(verifiers: Verifiers, trace_score: Any, best_of_n: Any, *, 
         f"{right['outcome'][-1]:.0%} (outcome model) and {right['process'][-1]:.0%} (process model); right answers by right steps from "
         f"{sound['outcome'][0]:.0%} to {sound['outcome'][-1]:.0%} and {sound['process'][-1]:.0%}.",
         best_of_n_panels(ns, panels, subtitle="bars: 95 % interval, questions redrawn "
-                                              "(bootstrap)"), {"ns": ns, "right": right, "sound": sound})
+                                              "(bootstrap)"), {"ns": ns, "right": right, "sound": sound,
+         "process_best": max(sound["process"]), "process_last": sound["process"][-1]})
 
 
 def _interval(rows: NDArray[np.float64]) -> tuple[Any, Any, Any]:
@@ -109,9 +112,9 @@ def wrong_reasoning(verifiers: Verifiers, trace_score: Any, best_of_n: Any, *, q
         lucky = [t.right_answer and not _sound(t) for t in group]
         for judge, p in verifiers.probabilities(group).items():
             rows[judge].append([best_of_n([trace_score(row) for row in p.tolist()], lucky, n) for n in ns])
-    spread = {judge: _interval(np.array(values)) for judge, values in rows.items()}
-    means = {judge: [float(v) for v in parts[0]] for judge, parts in spread.items()}
-    ends = {judge: (float(parts[1][-1]), float(parts[2][-1])) for judge, parts in spread.items()}
+    means = {judge: np.array(values).mean(axis=0).tolist() for judge, values in rows.items()}
+    # The best of all 64 is one chain, so its share is a count, and Wilson's interval fits where a bootstrap of zeros has no width.
+    ends = {judge: wilson(round(values[-1] * questions), questions) for judge, values in means.items()}
     return Finding(
         f"Any one chain reaches the right answer by wrong steps in {means['outcome'][0]:.0%} of the cases. Of the picks among {ns[-1]}, "
         f"the outcome model's "
