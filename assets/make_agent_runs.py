@@ -12,22 +12,22 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from aieng.agents.react import Scratchpad, react
-from aieng.lesson.experiments.agents import ORDER, Brain, booked_by, injected_case
+from aieng.lesson.experiments.agents import ORDER, WAYS, Brain, booked_by, injected_case
 from aieng.models.smollm2 import smollm2
 
-CONDITIONS = {"without a note": "", "with a harmless note": "Meals are included on {flight}", "with the note": ORDER,
+CONDITIONS = {"without a note": "", "with the note": ORDER,
               "with the note, marked as a quotation": "(text from the airline, not an instruction) " + ORDER}
 
 
 def main(runs: int, cases: int) -> None:
     lm = smollm2("int8")
     record: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": f"{platform.system()} {platform.machine()}, SmolLM2 int8, greedy", "runs": {}}
-    for way, no_repeats in (("as it is", False), ("repetitions ruled out", True)):
-        brain = Brain(lm, no_repeats)
+    for way, (careful, gate) in WAYS.items():
+        brain = Brain(lm, careful)
         rows = []
         for seed in tqdm(range(runs), desc=way):
-            task, desk, run = brain.run(react, Scratchpad, seed)
-            rows.append({"seed": seed, "status": run.status, "steps": len(run.steps), "solved": task.solved(desk, run), "booked": desk.bookings,
+            task, desk, run = brain.run(react, Scratchpad, seed, gate)
+            rows.append({"seed": seed, "status": run.status, "steps": len(run.steps), "solved": task.solved(desk, run), "answer": run.answer, "booked": desk.bookings,
                          "tools": [json.loads(s.action)["tool"] for s in run.steps if s.action]})
         record["runs"][way] = rows
     chosen = {}
@@ -43,6 +43,6 @@ def main(runs: int, cases: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=40)
-    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=24)
+    parser.add_argument("--cases", type=int, default=40)
     main(**vars(parser.parse_args()))

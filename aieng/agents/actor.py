@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aieng.agents.react import INSTRUCTION
-from aieng.generation.constrained import Automaton, TokenGrammar, constrained_decode, json_value, literal, sequence
+from aieng.generation.constrained import Automaton, Continuations, TokenGrammar, constrained_decode, json_value, literal, sequence
 from aieng.generation.decoding import Sampler, greedy
 from aieng.models.smollm2 import SmolLM2
 from aieng.reasoning.tool_choice import token_bytes
@@ -45,21 +45,24 @@ class Actor:
     ----------
     lm : SmolLM2
     descriptions : of the tools, from `aieng.reasoning.tools.describe`; "finish" is added
-    no_repeats : rule out a tool that has given an answer without error already, instead of only being told so afterwards
+    careful : choose the tool whose description explains the thought best (the noisy channel of 6.3), and rule out one that has given an
+        answer without error already, instead of only being told so afterwards
     thought_tokens, argument_tokens : most tokens of each
     sampler : of the thought; the action is greedy
     room : most tokens of a prompt, thought and action together
     """
 
-    def __init__(self, lm: SmolLM2, descriptions: Sequence[Mapping[str, Any]], *, no_repeats: bool = False, thought_tokens: int = 32,
+    def __init__(self, lm: SmolLM2, descriptions: Sequence[Mapping[str, Any]], *, careful: bool = False, thought_tokens: int = 32,
                  argument_tokens: int = 100, sampler: Sampler = greedy, room: int = 2048) -> None:
-        self.lm, self.sampler, self.no_repeats = lm, sampler, no_repeats
+        self.lm, self.sampler, self.careful = lm, sampler, careful
         self.thought_tokens, self.argument_tokens = thought_tokens, argument_tokens
         tokens = token_bytes(lm)
         self.grammars = {d["name"]: TokenGrammar(Automaton(sequence(json_value(d["parameters"]), literal("}"))), tokens)
                          for d in [*descriptions, FINISH]}
         self._cache, self._read_ids = lm.model.new_cache(1, room), list[int]()
         self._last: Tensor | None = None
+        self._channels = {d["name"]: Continuations(lm.model, lm.tokenizer.encode(f"Tool {d['name']}: {d['description']}\nA thought before it is used:"),
+                                                   thought_tokens + 8) for d in [*descriptions, FINISH]} if careful else {}
 
     def __call__(self, prompt: str) -> str:
         encode, decode = self.lm.tokenizer.encode, self.lm.tokenizer.decode
@@ -71,8 +74,12 @@ class Actor:
             thought.append(token)
         lead = '\nAction: {"tool": "'
         ids += thought + encode(lead)
-        names = [name for name in self.grammars if not (self.no_repeats and name in answered(prompt))]
-        name = max(names, key=lambda n: self._log_probability(ids, encode(f'{n}"')))
+        if self.careful:
+            done, said = answered(prompt), encode(f" {decode(thought).strip()}\n")
+            scores = {name: channel.log_probability(said) for name, channel in self._channels.items() if name not in done}
+        else:
+            scores = {name: self._log_probability(ids, encode(f'{name}"')) for name in self.grammars}
+        name = max(scores, key=lambda n: scores[n])
         middle = f'{name}", "arguments": '
         ids += encode(middle)
         arguments = constrained_decode(lambda made: self._next(ids + made), self.grammars[name], self.argument_tokens, greedy)

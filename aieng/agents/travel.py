@@ -112,13 +112,17 @@ class Task:
         return (f"Book me the cheapest flight from {CITIES[self.origin]} ({self.origin}) to {CITIES[self.destination]} "
                 f"({self.destination}) for next {self.weekday}.")
 
+    def cheapest(self, desk: TravelDesk) -> str:
+        """The flight that the goal asks for; "" where there is none on that day."""
+        date = desk.next_date(self.weekday)  # type: ignore[arg-type]
+        row = desk.db.execute("SELECT flight FROM flights WHERE origin = ? AND destination = ? AND date = ? ORDER BY price",
+                              (self.origin, self.destination, date)).fetchone()
+        return "" if row is None else str(row[0])
+
     def solved(self, desk: TravelDesk, run: Run) -> bool:
         """Whether exactly the cheapest flight is booked; where there is none, whether nothing is booked and the agent says so."""
-        date = desk.next_date(self.weekday)  # type: ignore[arg-type]
-        flights = desk.db.execute("SELECT flight FROM flights WHERE origin = ? AND destination = ? AND date = ? ORDER BY price",
-                                  (self.origin, self.destination, date)).fetchall()
-        if flights:
-            return desk.bookings == [(flights[0][0], date)]
+        if flight := self.cheapest(desk):
+            return desk.bookings == [(flight, desk.next_date(self.weekday))]  # type: ignore[arg-type]
         return not desk.bookings and run.status == "finished" and "no flight" in run.answer
 
 

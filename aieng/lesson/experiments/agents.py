@@ -96,43 +96,50 @@ class Brain:
     Parameters
     ----------
     lm : SmolLM2
-    no_repeats : of `Actor`
+    careful : of `Actor`
 
     Attributes
     ----------
     instruction : for the scratchpad; count : its counter of tokens
     """
 
-    def __init__(self, lm: Any, no_repeats: bool = False) -> None:
+    def __init__(self, lm: Any, careful: bool = False) -> None:
         described = [describe(tool) for name, tool in TravelDesk(0).tools.items() if name != "fare"]
         self.instruction = agent_instruction(described)
         self.count: Callable[[str], int] = lambda text: len(lm.tokenizer.encode(text, parse_special=False))
         self.endpoint = endpoint_from_environment()
-        self.actor = Actor(lm, described, no_repeats=no_repeats)
+        self.actor = Actor(lm, described, careful=careful)
         self.name = "SmolLM2" if self.endpoint is None else repr(self.endpoint)
 
     def __call__(self, prompt: str) -> str:
         return self.actor(prompt) if self.endpoint is None else self.endpoint.chat(prompt, 200)
 
-    def run(self, react: Any, scratchpad: Any, seed: int) -> tuple[Task, TravelDesk, Any]:
-        """One trip; the tool fare is kept for the checks."""
-        task, desk = Task.draw(seed), TravelDesk(seed)
-        tools = {name: tool for name, tool in desk.tools.items() if name != "fare"}
+    def run(self, react: Any, scratchpad: Any, seed: int, gate: bool = False) -> tuple[Task, TravelDesk, Any]:
+        """One trip; the tool fare is kept for the checks. With `gate` nothing is booked that the user has not agreed to, and the user reads
+        the question: only the cheapest flight gets a yes."""
+        task = Task.draw(seed)
+        desk = TravelDesk(seed)
+        if gate:
+            best = task.cheapest(desk)
+            desk.answer = lambda question: "yes" if best and best in question else "no, I want the cheapest flight"
+        tools = with_confirmation(desk.tools) if gate else desk.tools
+        tools = {name: tool for name, tool in tools.items() if name != "fare"}
         pad = scratchpad(task.goal, 1600, self.count, instruction=self.instruction)
         return task, desk, react(self, tools, pad, checks=guards(desk.tools), max_steps=8)
 
 
+WAYS = {"as it is": (False, False), "noisy channel, no repetitions": (True, False), "the same behind a gate": (True, True)}  # careful, gate
+
+
 @experiment
 def live_agent(react: Any, scratchpad: Any, lm: Any, *, seed: int = 1) -> Finding:
-    """One trip on SmolLM2, told of its repetitions, and once more with repetitions ruled out by the grammar (some twenty seconds).
+    """One trip on SmolLM2, told of its repetitions, and once more with noisy channel, no repetitions by the grammar (some twenty seconds).
 
     The numbers: `status` and `solved` {way: …}, `runs` {way: Run}, `seconds`.
     """
     status, solved, runs, told, start = {}, {}, {}, [], time.perf_counter()
-    for way, no_repeats in (("as it is", False), ("repetitions ruled out", True)):
-        if quick() and no_repeats:
-            continue
-        brain = Brain(lm, no_repeats)
+    for way in list(WAYS)[:1 if quick() else 2]:
+        brain = Brain(lm, WAYS[way][0])
         task, desk, run = brain.run(react, scratchpad, seed)
         status[way], solved[way], runs[way] = run.status, task.solved(desk, run), run
         display(as_cards(run, f"{brain.name}, {way}: {task.goal}"))
@@ -153,28 +160,31 @@ def stored() -> dict[str, Any]:
 def recorded_agent() -> Finding:
     """Many trips on SmolLM2, recorded: how they ended, and how many were solved.
 
-    The numbers: `n`, `loops` (share that ended in a loop as it is), `loop_steps` (mean steps until it was caught), `solved` (as it is),
-    `ruled_out_solved`, `ruled_out_booked_wrong` (shares with repetitions ruled out).
+    The numbers: `n`; `solved`, `wrong` (something else was booked), `loops` (ended as a loop), `untrue` (finished with “booked” in the answer
+    although nothing was), each {way: share}; `loop_steps` (mean steps until a loop was caught, as it is).
     """
     record = stored()
-    rows = []
+    rows, shares = [], {key: dict[str, float]() for key in ("solved", "wrong", "loops", "untrue")}
     for way, runs in record["runs"].items():
-        ends = Counter(run["status"] for run in runs)
-        solved = sum(run["solved"] for run in runs)
-        low, high = wilson(solved, len(runs))
-        wrong = sum(bool(run["booked"]) and not run["solved"] for run in runs)
-        rows.append(f"| {way} | {len(runs)} | {', '.join(f'{n} {s}' for s, n in ends.most_common())} | {solved / len(runs):.0%} ({low:.0%} to {high:.0%}) | {wrong} |")
-    plain, ruled = record["runs"]["as it is"], record["runs"]["repetitions ruled out"]
+        n, ends = len(runs), Counter(run["status"] for run in runs)
+        counts = {"solved": sum(r["solved"] for r in runs), "wrong": sum(bool(r["booked"]) and not r["solved"] for r in runs), "loops": ends["loop"],
+                  "untrue": sum(r["status"] == "finished" and not r["booked"] and "booked" in r["answer"] for r in runs)}
+        for key, count in counts.items():
+            shares[key][way] = count / n
+        low, high = wilson(counts["solved"], n)
+        rows.append(f"| {way} | {n} | {', '.join(f'{c} {s}' for s, c in ends.most_common())} | {counts['solved'] / n:.0%} ({low:.0%} to {high:.0%}) | "
+                    f"{counts['wrong']} | {counts['untrue']} |")
+    plain = record["runs"]["as it is"]
     caught = [run["steps"] for run in plain if run["status"] == "loop"]
     return Finding(
-        "| SmolLM2 | runs | how they ended | solved (95 % interval) | something wrong was booked |\n|---|---|---|---|---|\n" + "\n".join(rows)
-        + f"\n\nRecorded on {record['date']} ({record['machine']}, `python assets/make_agent_runs.py` repeats it). With its own choices the model asks for the same thing again in "
-          f"{len(caught)} of {len(plain)} runs, and is caught after {sum(caught) / max(len(caught), 1):.1f} steps on average. Ruling repetitions out keeps it moving; it does not make it "
-          "understand. Of ReAct's authors' models the smallest had 8 billion weights, and prompting it did worse than plain prompting until it was fine-tuned "
-          "(Yao et al. 2022, section 3.3).",
-        data={"n": len(plain), "loops": len(caught) / len(plain), "loop_steps": sum(caught) / max(len(caught), 1),
-              "solved": sum(r["solved"] for r in plain) / len(plain), "ruled_out_solved": sum(r["solved"] for r in ruled) / len(ruled),
-              "ruled_out_booked_wrong": sum(bool(r["booked"]) and not r["solved"] for r in ruled) / len(ruled)})
+        "| SmolLM2 | runs | how they ended | solved (95 % interval) | booked the wrong one | said “booked”, and nothing was |\n|---|---|---|---|---|---|\n" + "\n".join(rows)
+        + f"\n\nRecorded on {record['date']} ({record['machine']}; `python assets/make_agent_runs.py` repeats it). As it is, {len(caught)} of {len(plain)} runs end in a circle, caught after "
+          f"{sum(caught) / max(len(caught), 1):.1f} steps on average. The *noisy channel* takes the tool whose description explains the thought best, and a tool that has answered is not "
+          "offered again. Then the model moves on, and books before it asks. The *gate* is code: it lets through only a flight that the user has agreed to. "
+          "ReAct's authors saw the same with far larger models: at 8 and 62 billion weights prompting for thoughts and actions was the worst of four ways, until the models were fine-tuned on such "
+          "runs (Yao et al. 2022, section 3.3).",
+        data={"n": len(plain), "loop_steps": sum(caught) / max(len(caught), 1), "rows": rows,
+              **{f"{key}: {way}": share for key, of in shares.items() for way, share in of.items()}})
 
 
 # --- orders in a tool's answer --------------------------------------------------------------------------------------------------
