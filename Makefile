@@ -69,10 +69,10 @@ mutants: $(VENV)/test models
 	@$(PY) -m autograder banks --mutants 25 $(ARGS)
 
 claims: $(VENV)/test models
-	@$(PY) -m autograder claims
+	@$(PY) -m autograder claims $(NB)
 
 pages: $(VENV)/test models
-	@$(PY) -m autograder pages
+	@$(PY) -m autograder pages $(NB)
 
 bench: $(VENV)/test models
 	@$(PY) -m benchmarks $(ARGS)

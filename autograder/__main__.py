@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     bank.set_defaults(run=_banks)
 
     ledger = commands.add_parser("claims", help="run the source notebooks at full pace and write assets/claims.md")
+    ledger.add_argument("sections", nargs="*", help="run only these again (default: all)")
     ledger.set_defaults(run=_claims)
 
     html = commands.add_parser("pages", help="run the released notebooks and write read-only HTML pages into build/pages/")
@@ -181,8 +182,8 @@ def _banks(args: argparse.Namespace) -> int:
 def _claims(args: argparse.Namespace) -> int:
     from autograder import ledger
 
-    rows = ledger.write(releasing.sections())
-    print(f"{len(rows)} claims in {ledger.PATH.relative_to(notebooks.ROOT)}")
+    stored = ledger.write([course.section(s).slug for s in args.sections] or releasing.sections())
+    print(f"{sum(len(entry['rows']) for entry in stored.values())} claims in {ledger.PATH.relative_to(notebooks.ROOT)}")
     return 0
 
 

@@ -49,12 +49,15 @@ def test_a_child_that_fails_is_reported(tmp_path, monkeypatch):
 
 
 def test_rows_are_kept_by_group_and_quoted_in_the_readme(tmp_path):
-    path, readme = tmp_path / "rows.json", tmp_path / "README.md"
-    readme.write_text(f"before\n{record.BEGIN}\nold\n{record.END}\nafter")
+    path, readme, grader = tmp_path / "rows.json", tmp_path / "README.md", tmp_path / "GRADER.md"
+    for document in (readme, grader):
+        document.write_text(f"before\n{record.BEGIN}\nold\n{record.END}\nafter")
     first, second = (harness.Row(name, "peer", 3.0, 2.0, "q/s", 1.5, target) for name, target in (("a", 1.0), ("b", 2.0)))
     record.keep("vectors", [first], replace=True, path=path)
     record.keep("vectors", [second, harness.Row("c", "peer", 1, 1, "x", 1.0, None)], replace=False, path=path)
-    record.quote(path, readme)
+    record.keep("grading", [harness.Row("hostile, escape: withstood", "nbgrader", 7, 2, "submissions", 3.5, None)], replace=True, path=path)
+    record.quote(path, readme, grader)
+    assert "| escape | 7 | 7 | 2 |" in grader.read_text() and "old" not in grader.read_text()
     text = readme.read_text()
     assert text.startswith("before") and text.endswith("after") and "old" not in text
     assert "| a | peer | 3 | 2 | q/s | **1.50** | 1.00 |" in text and "2.00 (missed)" in text and "| c |" not in text
@@ -65,3 +68,4 @@ def test_rows_are_kept_by_group_and_quoted_in_the_readme(tmp_path):
 def test_the_readme_quotes_the_rows_on_file():
     stored = json.loads(record.PATH.read_text(encoding="utf-8"))
     assert record.section(stored) in record.README.read_text(encoding="utf-8"), "run make bench ARGS=--record"
+    assert record.hostile(stored) in record.GRADER.read_text(encoding="utf-8"), "run python -m benchmarks.grading --record"
