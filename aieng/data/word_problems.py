@@ -50,7 +50,8 @@ def word_problem(rng: random.Random) -> WordProblem:
 
 def make_word_problems(count: int, seed: int) -> list[WordProblem]:
     """`count` different problems; the same seed gives the same ones."""
-    rng, made = random.Random(f"word problems {seed}"), {}
+    rng = random.Random(f"word problems {seed}")
+    made: dict[str, WordProblem] = {}
     while len(made) < count:
         problem = word_problem(rng)
         made[problem.question] = problem

@@ -53,7 +53,7 @@ def accuracy_by_steps(seeds: Mapping[str, ArrayLike], asked: int, chance: float)
                         hovertemplate="%{x} steps: %{y:.1%}<extra>%{fullData.name}</extra>")
         spread = np.linspace(-0.06, 0.06, len(grid)) if len(grid) > 1 else np.zeros(1)
         fig.add_scatter(x=(steps + spread[:, None]).ravel(), y=grid.ravel(), mode="markers", name=f"{name}: seeds",
-                        marker={"color": COLORS[i], "symbol": SYMBOLS[i], "size": 9},
+                        marker={"color": COLORS[i], "symbol": SYMBOLS[i] + ("-open" if i else ""), "size": 9 + 3 * i},
                         hovertemplate="%{y:.1%}<extra>%{fullData.name}</extra>")
         told.append(f"{name}: " + in_words(f"{m:.0%} (seeds {a:.0%} to {b:.0%}) at {s} step{'s' if s > 1 else ''}" for s, m, a, b in zip(
             steps, grid.mean(axis=0), grid.min(axis=0), grid.max(axis=0))))
@@ -129,7 +129,7 @@ def _share_axes(fig: CourseFigure, across: Any, log_x: bool) -> None:
 
 
 def step_probabilities(probabilities: ArrayLike, written: Sequence[int], right: Sequence[int], names: Sequence[str], title: str, *,
-                       subtitle: str = "□ what is written there, ○ what would be right from the question alone") -> CourseFigure:
+                       subtitle: str = "□ left: what is written there; ○ right: what an error-free calculation has there") -> CourseFigure:
     """A model's distribution over the ten digits at each step.
 
     Parameters
@@ -150,11 +150,12 @@ def step_probabilities(probabilities: ArrayLike, written: Sequence[int], right: 
     fig.add_heatmap(x=places, y=list(range(10)), z=grid.T, text=text, texttemplate="%{text}", colorscale=SCALE, zmin=0, zmax=1,
                     colorbar={"title": {"text": "probability"}, "tickformat": ".0%"}, hovertemplate="digit %{y}: %{z:.1%}<extra></extra>",
                     xgap=2, ygap=1)
-    for name, digits, symbol, size, colour in (("right", right, "circle-open", 30, ORANGE),
-                                               ("written", written, "square-open", 36, VERMILLION)):
-        shown = [(p, d) for p, d in zip(places, digits) if d >= 0]
+    # Beside the cell's text, not over it.
+    for name, digits, symbol, side, colour in (("written", written, "square-open", -0.38, VERMILLION),
+                                               ("right", right, "circle-open", 0.38, ORANGE)):
+        shown = [(p + side, d) for p, d in zip(places, digits) if d >= 0]
         fig.add_scatter(x=[p for p, _ in shown], y=[d for _, d in shown], mode="markers", name=name, hoverinfo="skip", showlegend=False,
-                        marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 3, "color": colour}})
+                        marker={"symbol": symbol, "size": 15, "color": colour, "line": {"width": 3, "color": colour}})
     fig.update_xaxes(tickvals=places, ticktext=[f"{i + 1}: {wrapped(n)}" for i, n in enumerate(names)],
                      range=[-0.5, len(places) - 0.5], showgrid=False)
     fig.update_yaxes(dtick=1, range=[-0.6, 9.6], showgrid=False)
@@ -165,7 +166,7 @@ def step_probabilities(probabilities: ArrayLike, written: Sequence[int], right: 
         else:
             told.append(f"step {i + 1} ({names[i]}): most likely {int(row.argmax())} with {row.max():.0%}, written {written[i]}, "
                         f"{'the right one' if written[i] == right[i] else f'right would be {right[i]}'}")
-    return describe(fig, f"Heat map of the probability of each digit at each step. {'; '.join(told)}.")
+    return describe(fig, f"Heat map of the probability of each digit at each step: {'; '.join(told)}.")
 
 
 def judged_steps(

@@ -97,13 +97,13 @@ def loss_mask(step_labels: Fns, process_loss: Fns, trace_score: Fns, best_of_n: 
     logits = torch.tensor([[0.0, 0.0, 9.0], [0.0, 9.0, 9.0]], requires_grad=True)
     labels, mask = torch.zeros(2, 3, dtype=torch.bool), torch.tensor([[1, 1, 0], [1, 0, 0]], dtype=torch.bool)
     got = process_loss(logits, labels, mask)
-    expect(abs(float(got) - 3 * math.log(2) / 6) > 1e-5, "You divided by all places; three steps exist, so divide by three.")
+    expect(abs(float(got.detach()) - 3 * math.log(2) / 6) > 1e-5, "You divided by all places; three steps exist, so divide by three.")
     expect_close(float(got.detach()), math.log(2), "Three steps exist, each with loss ln 2.")
     with torch.no_grad():
         logits[0, 2] = math.nan
         logits[1, 2] = math.inf
     loss = process_loss(logits, labels, mask)
-    expect(math.isfinite(float(loss)), "NaN stands where no step exists, and your loss became NaN: 0 · NaN is NaN. Select, do not "
+    expect(math.isfinite(float(loss.detach())), "NaN stands where no step exists, and your loss became NaN: 0 · NaN is NaN. Select, do not "
                                        "multiply.")
     (gradient,) = torch.autograd.grad(loss, logits)
     expect(bool(gradient.isfinite().all()), "The loss is finite, its gradient is not: what stands in the padding reaches it. Select before "
