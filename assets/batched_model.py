@@ -56,12 +56,13 @@ class Batched:
         c, ids = self.model.config, self._padded(rows)
         batch, longest = ids.shape
         ends = torch.tensor([len(row) for row in rows], device=self.device)
-        cache = KVCache(c.num_hidden_layers, batch, c.num_key_value_heads, c.head_dim, longest + max_new_tokens, self.model.dtype, self.device)
+        capacity = longest + max_new_tokens
+        cache = KVCache(c.num_hidden_layers, batch, c.num_key_value_heads, c.head_dim, capacity, self.model.dtype, self.device)
         here = torch.arange(batch, device=self.device)
         features = self.model(ids, cache)[here, ends - 1]  # (batch, hidden_size)
         made: list[list[int]] = [[] for _ in rows]
         done = [False] * batch
-        slots = torch.arange(longest + max_new_tokens, device=self.device)
+        slots = torch.arange(capacity, device=self.device)
         for step in range(max_new_tokens):
             chosen = self.head(features).argmax(-1)
             for i, token in enumerate(chosen.tolist()):

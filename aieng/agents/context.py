@@ -8,6 +8,7 @@ Middle" (arXiv:2307.03172); for the question's likelihood as a reranker, Sachan 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -162,3 +163,43 @@ def compose(
             seen.add(text)
     placed = arrange(used)
     return render(placed), placed
+
+
+def question_likelihood(lm: Any, passage: str, question: str) -> float:
+    """How likely a language model finds the question after the passage: a reranker that needs no training.
+
+    Parameters
+    ----------
+    lm : object with ``tokenizer.encode(text)`` and ``logits(ids)`` to a Tensor (tokens, vocab_size), such as `SmolLM2`
+    passage, question : str
+
+    Returns
+    -------
+    float
+        Mean log-probability (natural logarithm) of the question's tokens in ``passage\\nQuestion: question``. Higher is better; compare
+        passages for one question only.
+    """
+    begin, end = lm.tokenizer.encode(f"{passage}\nQuestion:"), lm.tokenizer.encode(f" {question}")
+    said = lm.logits([*begin, *end])[len(begin) - 1 : -1].float().log_softmax(-1)  # (question's tokens, vocab_size)
+    return float(said[range(len(end)), end].mean())
+
+
+def ndcg(relevant: ArrayLike, k: int = 10) -> float:
+    """Normalised discounted cumulative gain of a ranking, best first (Järvelin, Kekäläinen 2002).
+
+    Parameters
+    ----------
+    relevant : (n,) bool or gains >= 0, in the order of the ranking, of all candidates
+    k : int
+        Ranks that count.
+
+    Returns
+    -------
+    float in [0, 1]
+        1 with the best at the top; a single relevant one at rank r gives 1 / log2(1 + r). 0 where nothing is relevant.
+    """
+    gains = np.asarray(relevant, dtype=np.float64)
+    discount = 1 / np.log2(np.arange(2, len(gains) + 2))
+    discount[k:] = 0
+    best = float((np.sort(gains)[::-1] * discount).sum())
+    return float((gains * discount).sum()) / best if best > 0 else 0.0

@@ -52,6 +52,12 @@ def mmr_order(mmr: Any, pack: Any, compose: Any) -> None:
     expect(got == [0, 3], f"With trade_off 0.3 the second pick is candidate 3: 0.3·(−1) − 0.7·(−0.995) = 0.40; yours {got}. Likeness to "
                           f"what "
                           "is picked may be negative: do not stop at 0.")
+    turned = np.deg2rad([10, 70, 60, 30, -40])
+    got = list(mmr(QUERY, np.stack([np.cos(turned), np.sin(turned)], axis=1), 4, 0.5))
+    expect(got == [0, 4, 3, 2], f"Five candidates at 10, 70, 60, 30 and −40 degrees from the query, trade_off 0.5: [0, 4, 3, 2]; yours "
+                                f"{got}. The "
+                                "penalty is the likeness to the *nearest* of all picked ones, not their mean, their sum, or the last "
+                                "one's.")
     expect(all(type(i) is int for i in got), "Rows are plain int.")
 
 
@@ -91,6 +97,8 @@ def packing(mmr: Any, pack: Any, compose: Any) -> None:
     expect(list(got) == [1], f"Values 3, 10, costs 1, 5, budget 5: most value per token first takes the small one, and the large no "
                              f"longer fits. "
                              f"Best: [1]; yours {list(got)}.")
+    got = pack([5.0, 5.0, 5.0], [3, 4, 2], 4)
+    expect(list(got) == [2], f"Three passages worth 5 that cost 3, 4 and 2, budget 4: the cheapest of equal choices, [2]; yours {list(got)}.")
 
 
 @prop("8.2", "packing: against all subsets")
