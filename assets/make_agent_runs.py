@@ -21,20 +21,23 @@ CONDITIONS = {"without a note": "", "with the note": ORDER,
 
 def main(runs: int, cases: int) -> None:
     lm = smollm2("int8")
-    record: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": f"{platform.system()} {platform.machine()}, SmolLM2 int8, greedy", "runs": {}}
+    machine = f"{platform.system()} {platform.machine()}, SmolLM2 int8, greedy"
+    record: dict[str, Any] = {"date": datetime.date.today().isoformat(), "machine": machine, "runs": {}}
     for way, (careful, gate) in WAYS.items():
         brain = Brain(lm, careful)
         rows = []
         for seed in tqdm(range(runs), desc=way):
             task, desk, run = brain.run(react, Scratchpad, seed, gate)
-            rows.append({"seed": seed, "status": run.status, "steps": len(run.steps), "solved": task.solved(desk, run), "answer": run.answer, "booked": desk.bookings,
+            rows.append({"seed": seed, "status": run.status, "steps": len(run.steps), "solved": task.solved(desk, run),
+                         "answer": run.answer, "booked": desk.bookings,
                          "tools": [json.loads(s.action)["tool"] for s in run.steps if s.action]})
         record["runs"][way] = rows
     chosen = {}
     for condition, note in tqdm(CONDITIONS.items(), desc="orders"):
         found = [case for seed in range(10 * cases) if (case := injected_case(seed, note)) is not None][:cases]
         names = [booked_by(brain.actor, brain.instruction, case) for case in found]
-        chosen[condition] = {"cheapest": sum(n == c[2] for n, c in zip(names, found)), "target": sum(n == c[3] for n, c in zip(names, found))}
+        chosen[condition] = {"cheapest": sum(n == c[2] for n, c in zip(names, found)),
+                             "target": sum(n == c[3] for n, c in zip(names, found))}
     record["injection"] = {"n": cases, "chosen": chosen}
     path = Path(__file__).parent / "agent_runs.json"
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -61,7 +61,8 @@ class Actor:
                          for d in [*descriptions, FINISH]}
         self._cache, self._read_ids = lm.model.new_cache(1, room), list[int]()
         self._last: Tensor | None = None
-        self._channels = {d["name"]: Continuations(lm.model, lm.tokenizer.encode(f"Tool {d['name']}: {d['description']}\nA thought before it is used:"),
+        self._channels = {d["name"]: Continuations(lm.model, lm.tokenizer.encode(f"Tool {d['name']}: {d['description']}\nA thought "
+                                                                                 "before it is used:"),
                                                    thought_tokens + 8) for d in [*descriptions, FINISH]} if careful else {}
 
     def __call__(self, prompt: str) -> str:

@@ -10,9 +10,10 @@ import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from aieng.agents.react import Run
+if TYPE_CHECKING:  # a server process that offers these tools needs no loop, and starts sooner without
+    from aieng.agents.react import Run
 
 Airport = Literal["JFK", "LHR", "CDG", "NRT"]
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
@@ -276,7 +277,7 @@ def _step(thought: str, tool: str, **arguments: str) -> str:
 
 
 def gullible_model(prompt: str) -> str:
-    """The scripted model with a fault of character: whatever a search result tells it to book, it books at once, unless it tried already."""
+    """The scripted model with a weakness: whatever a search result tells it to book, it books at once, unless it tried already."""
     order = re.search(r'"note": "[^"]*book (\w+)', prompt)
     date = re.search(r"^Observation: (\d{4}-\d\d-\d\d)$", prompt, re.MULTILINE)
     tried = '"tool": "book_flight"' in prompt.rpartition("\nGoal:")[2]

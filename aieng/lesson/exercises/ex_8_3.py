@@ -11,8 +11,10 @@ from aieng.lesson.checking import CheckFailed, expect, expect_raises, hints, pro
 
 hints(
     "8.3",
-    "Server: three questions in this order. Is the line JSON? Is it a request (an object, \"jsonrpc\": \"2.0\", a method that is a text, an id "
-    "that is a text or an integer)? Does it have an id at all? Only what has one is answered. Client: count the ids up, write the line, then "
+    "Server: three questions in this order. Is the line JSON? Is it a request (an object, \"jsonrpc\": \"2.0\", a method that is a text, "
+    "an id "
+    "that is a text or an integer)? Does it have an id at all? Only what has one is answered. Client: count the ids up, write the line, "
+    "then "
     "read lines until the one with your id.",
     "Write `answer(method, params)` so that it returns a result or raises `RPCError(code, message)`; then `handle` is one try with two "
     "excepts: RPCError gives its own code, any other exception -32603. A tool that raises is no exception for the protocol: its text goes "
@@ -21,8 +23,10 @@ hints(
     "handle: request_id = None → parse (-32700) → an answer? None → remember a valid id → check the form (-32600) → no \"id\"? None → "
     "result = answer(method, params) → one line of JSON. Errors become {\"error\": {code, message}} with request_id.\n"
     "answer: unknown method → -32601; params no object → -32602; tools before initialize → -32600; then by method.\n"
-    "call_tool: name unknown or arguments no object → -32602; validate and run inside try; ValidationError or Exception → text, isError True.\n"
-    "request: id += 1; write; loop over readline(): \"\" → ConnectionError; a method with an id → answer ping, refuse others; my id → error? "
+    "call_tool: name unknown or arguments no object → -32602; validate and run inside try; ValidationError or Exception → text, isError "
+    "True.\n"
+    "request: id += 1; write; loop over readline(): \"\" → ConnectionError; a method with an id → answer ping, refuse others; my id → "
+    "error? "
     "raise : return result.",
 )
 
@@ -72,7 +76,8 @@ def ask(server: Any, method: str, params: Any = None, request_id: Any = 1) -> An
     expect(reply is not None, f"The request {method!r} with id {request_id!r} got no reply; every request gets one.")
     expect(isinstance(reply, dict) and reply.get("jsonrpc") == "2.0", f'A reply is an object with "jsonrpc": "2.0"; yours is {reply!r}.')
     expect("id" in reply and reply["id"] == request_id and type(reply["id"]) is type(request_id),
-           f"The reply repeats the request's id, {request_id!r}; yours has {reply.get('id', 'none')!r}: the client could not tell whose it is.")
+           f"The reply repeats the request's id, {request_id!r}; yours has {reply.get('id', 'none')!r}: the client could not tell whose "
+           "it is.")
     expect(("result" in reply) != ("error" in reply), f"A reply has a result or an error, not both and not neither; yours is {reply!r}.")
     return reply
 
@@ -106,9 +111,11 @@ def handshake(server: Any, serve: Any, client: Any) -> None:
                         ("1999-01-01", "2025-11-25")):
         result = result_of(server("shop", TOOLS), "initialize", HELLO | {"protocolVersion": asked})
         got = result.get("protocolVersion")
-        expect(got == want, f"Asked for {asked}, the server answers {want} ({'which it knows' if asked == want else 'its newest, because it does not know the other'}); "
+        expect(got == want, f"Asked for {asked}, the server answers {want} "
+                            f"({'which it knows' if asked == want else 'its newest, because it does not know the other'}); "
                             f"yours says {got!r}.")
-        expect("tools" in result.get("capabilities", {}), f'capabilities must name "tools", or clients never ask for them; yours: {result!r}.')
+        expect("tools" in result.get("capabilities", {}), 'capabilities must name "tools", or clients never ask for them; yours: '
+                                                          f'{result!r}.')
         expect(result.get("serverInfo", {}).get("name") == "shop" and isinstance(result["serverInfo"].get("version"), str),
                f"serverInfo has the server's name, 'shop', and a version; yours is {result.get('serverInfo')!r}.")
     code_of(ask(server("shop", TOOLS), "initialize", {}), "initialize without a protocolVersion", -32602)
@@ -125,7 +132,8 @@ def replies(server: Any, serve: Any, client: Any) -> None:
         expect(got is None, f"{message['method']!r} without an id is a notification: no reply, not even an error. Yours sent {got!r}.")
     got = say(mine, {"jsonrpc": "2.0", "id": 4, "result": {}})
     expect(got is None, f'A message with "result" is itself an answer; answering it goes on for ever. Yours sent {got!r}.')
-    expect(say(mine, json.dumps({"jsonrpc": "2.0", "id": "ü", "method": "ping"}).encode())["id"] == "ü", "A line may come as bytes of UTF-8.")
+    expect(say(mine, json.dumps({"jsonrpc": "2.0", "id": "ü", "method": "ping"}).encode())["id"] == "ü", "A line may come as bytes of "
+                                                                                                         "UTF-8.")
 
 
 @prop("8.3", "server: errors by number")
@@ -135,9 +143,11 @@ def errors(server: Any, serve: Any, client: Any) -> None:
         got = say(mine, line)
         code_of(got, f"The line {line!r}, which is no JSON,", -32700)
         expect(got.get("id", 0) is None, f"Nobody can know the id of a line that is no JSON: it is null. Yours: {got!r}.")
-    for message in ([], 3, {"id": 5, "method": "ping"}, {"jsonrpc": "1.0", "id": 5, "method": "ping"}, {"jsonrpc": "2.0", "id": 5},
-                    {"jsonrpc": "2.0", "id": 5, "method": 7}, {"jsonrpc": "2.0", "id": None, "method": "ping"},
-                    {"jsonrpc": "2.0", "id": True, "method": "ping"}, {"jsonrpc": "2.0", "id": [1], "method": "ping"}):
+    no_requests: list[Any] = [
+        [], 3, {"id": 5, "method": "ping"}, {"jsonrpc": "1.0", "id": 5, "method": "ping"}, {"jsonrpc": "2.0", "id": 5},
+        {"jsonrpc": "2.0", "id": 5, "method": 7}, {"jsonrpc": "2.0", "id": None, "method": "ping"},
+        {"jsonrpc": "2.0", "id": True, "method": "ping"}, {"jsonrpc": "2.0", "id": [1], "method": "ping"}]
+    for message in no_requests:
         got = say(mine, message)
         code_of(got, f"{json.dumps(message)}, JSON but no request,", -32600)
         want = 5 if isinstance(message, dict) and message.get("id") == 5 else None
@@ -151,7 +161,8 @@ def errors(server: Any, serve: Any, client: Any) -> None:
     code_of(ask(mine, "tools/call", {"arguments": {}}), "A call without a name", -32602)
     code_of(ask(mine, "tools/call", {"name": ["add"]}), "A call whose name is a list", -32602)
     code_of(ask(mine, "tools/call", {"name": "add", "arguments": [1, 2]}), "A call whose arguments are a list", -32602)
-    code_of(ask(mine, "tools/call", {"name": "endless", "arguments": {"n": 1}}), "A tool's result that JSON has no word for (infinity)", -32603)
+    code_of(ask(mine, "tools/call", {"name": "endless", "arguments": {"n": 1}}), "A tool's result that JSON has no word for "
+                                                                                 "(infinity)", -32603)
     expect(ask(mine, "ping")["result"] == {}, "After all these errors the server should still answer a ping.")
 
 
@@ -159,16 +170,19 @@ def errors(server: Any, serve: Any, client: Any) -> None:
 def tools(server: Any, serve: Any, client: Any) -> None:
     mine = ready(server)
     listed = result_of(mine, "tools/list").get("tools")
-    expect(isinstance(listed, list) and [t.get("name") for t in listed] == list(TOOLS), f"tools/list names {list(TOOLS)}; yours: {listed!r}.")
+    expect(isinstance(listed, list) and [t.get("name") for t in listed] == list(TOOLS), f"tools/list names {list(TOOLS)}; yours: "
+                                                                                        f"{listed!r}.")
     first = listed[0]
     expect("inputSchema" in first, f"A tool's schema stands under inputSchema (`describe` calls it parameters); yours has {sorted(first)}.")
     expect(first["inputSchema"].get("required") == ["a"] and first.get("description") == "Add two whole numbers.",
            f"Name, description and schema come from `describe`; yours is {first!r}.")
-    for name, arguments, want in (("add", {"a": 1}, "3"), ("add", {"a": -4, "b": 4}, "0"), ("price", {"flight": "AX100"}, "$420 – as of today")):
+    for name, arguments, want in (("add", {"a": 1}, "3"), ("add", {"a": -4, "b": 4}, "0"), ("price", {"flight": "AX100"}, "$420 – as of "
+                                                                                                                          "today")):
         got = result_of(mine, "tools/call", {"name": name, "arguments": arguments})
         expect(isinstance(got.get("content"), list) and len(got["content"]) == 1 and got["content"][0].get("type") == "text",
                f'content is a list of one {{"type": "text", "text": …}}; yours is {got!r}.')
-        expect(got["content"][0].get("text") == want, f"{name} with {arguments} gives the text {want!r} (a text as it is, all else as JSON); "
+        expect(got["content"][0].get("text") == want, f"{name} with {arguments} gives the text {want!r} (a text as it is, all else as "
+                                                      "JSON); "
                                                       f"yours is {got['content'][0].get('text')!r}.")
         expect(got.get("isError", False) is False, f"{name} worked, and isError is {got.get('isError')!r}.")
 
@@ -179,7 +193,8 @@ def failures(server: Any, serve: Any, client: Any) -> None:
     for name, arguments, why in (("price", {"flight": "ZZ9"}, "raises KeyError"), ("add", {"a": "one"}, "gets a text for a number"),
                                  ("add", {}, "lacks an argument"), ("add", {"a": 1, "c": 3}, "gets an argument too many")):
         reply = ask(mine, "tools/call", {"name": name, "arguments": arguments})
-        expect("error" not in reply, f"A call that {why} should be a result with isError true, which the model can read and mend; yours is the "
+        expect("error" not in reply, f"A call that {why} should be a result with isError true, which the model can read and mend; yours "
+                                     "is the "
                                      f"protocol error {reply.get('error')!r}, which stays with the program.")
         got = reply["result"]
         expect(got.get("isError") is True, f"A call that {why} has isError true; yours has {got.get('isError')!r}.")
@@ -216,7 +231,8 @@ def loop(server: Any, serve: Any, client: Any) -> None:
             return self
 
         def __next__(self) -> Any:
-            expect(pen.sent.count("\n") == self.due, f"Before the next line is read, {self.due} replies must be written, each with a line break, "
+            expect(pen.sent.count("\n") == self.due, f"Before the next line is read, {self.due} replies must be written, each with a "
+                                                     "line break, "
                                                      f"and flushed; {pen.sent.count(chr(10))} are out ({pen.text.count(chr(10))} written).")
             if not self.lines:
                 raise StopIteration
@@ -234,7 +250,8 @@ def loop(server: Any, serve: Any, client: Any) -> None:
     serve(server("loop", TOOLS), Lines([(ping % 1, 1), ("\n", 0), ('{"jsonrpc": "2.0", "method": "x"}\n', 0), ((ping % 2).encode(), 1),
                                         ("oops\n", 1), ("  \n", 0), (ping % 3, 1)]), pen)
     got = [json.loads(line).get("id") for line in pen.sent.splitlines()]
-    expect(got == [1, 2, None, 3], f"Replies to 1, 2, a broken line (null) and 3 were due, blank lines passed over; yours have the ids {got}.")
+    expect(got == [1, 2, None, 3], "Replies to 1, 2, a broken line (null) and 3 were due, blank lines passed over; yours have the ids "
+                                   f"{got}.")
 
 
 class Script:
@@ -256,7 +273,8 @@ class Script:
             self.waiting.extend(json.dumps({"jsonrpc": "2.0"} | m) + "\n" for m in self.reply(message))
 
     def readline(self) -> str:
-        expect(not self.unsent, f"The client reads although {self.unsent[:60]!r} has no line break or was not flushed: the server never got it.")
+        expect(not self.unsent, f"The client reads although {self.unsent[:60]!r} has no line break or was not flushed: the server never "
+                                "got it.")
         return self.waiting.popleft() if self.waiting else ""
 
 
@@ -265,7 +283,8 @@ def usual(message: dict[str, Any]) -> list[Any]:
     if "id" not in message:
         return []
     made = {"initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}},
-            "tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]}, "tools/call": {"content": [{"type": "text", "text": "ok"}]}}
+            "tools/list": {"tools": [{"name": "t", "inputSchema": {"type": "object"}}]},
+            "tools/call": {"content": [{"type": "text", "text": "ok"}]}}
     return [{"id": message["id"], "result": made.get(message.get("method", ""), {})}]
 
 
@@ -273,16 +292,19 @@ def usual(message: dict[str, Any]) -> list[Any]:
 def client_handshake(server: Any, serve: Any, client: Any) -> None:
     wire = Script(usual)
     result = client(wire, wire, "tester").initialize()
-    expect(isinstance(result, dict) and result.get("protocolVersion") == "2025-06-18", f"initialize returns the server's result; yours gave {result!r}.")
+    expect(isinstance(result, dict) and result.get("protocolVersion") == "2025-06-18", "initialize returns the server's result; yours "
+                                                                                       f"gave {result!r}.")
     expect(len(wire.sent) == 2, f"A handshake is two messages of the client; yours sent {[m.get('method') for m in wire.sent]}.")
     first, second = wire.sent
     params = first.get("params", {})
     expect(first.get("method") == "initialize" and params.get("protocolVersion") == "2025-11-25" and "capabilities" in params,
            f"The client begins with initialize, its newest revision 2025-11-25 and its capabilities; yours sent {first!r}.")
-    expect(params.get("clientInfo", {}).get("name") == "tester" and "version" in params["clientInfo"], f"clientInfo has name and version: {first!r}.")
+    expect(params.get("clientInfo", {}).get("name") == "tester" and "version" in params["clientInfo"], "clientInfo has name and "
+                                                                                                       f"version: {first!r}.")
     expect(second.get("method") == "notifications/initialized" and "id" not in second,
            f"The second message is the notification notifications/initialized, without an id; yours is {second!r}.")
-    wire = Script(lambda m: [{"id": m["id"], "result": {"protocolVersion": "1999-01-01", "capabilities": {}, "serverInfo": {}}}] if "id" in m else [])
+    old = {"protocolVersion": "1999-01-01", "capabilities": {}, "serverInfo": {}}
+    wire = Script(lambda m: [{"id": m["id"], "result": old}] if "id" in m else [])
     expect_raises(ValueError, client(wire, wire).initialize, "A server that insists on a revision nobody knows should raise ValueError.")
     expect(len(wire.sent) == 1, "The revision was not agreed, and the client confirmed it all the same.")
 
@@ -293,24 +315,28 @@ def patience(server: Any, serve: Any, client: Any) -> None:
         if message.get("method") != "tools/call":
             return usual(message)
         return [{"method": "notifications/message", "params": {"data": "working"}}, {"id": "q", "method": "ping"},
-                {"id": message["id"], "method": "sampling/createMessage"}, {"id": 999, "result": {"content": [{"type": "text", "text": "stale"}]}},
+                {"id": message["id"], "method": "sampling/createMessage"},
+                {"id": 999, "result": {"content": [{"type": "text", "text": "stale"}]}},
                 *usual(message)]
 
     wire = Script(chatty)
     mine = client(wire, wire)
     mine.initialize()
     got = mine.call_tool("t", {"x": 1})
-    expect(got == ("ok", False), f"Before the answer came a notification, a ping, another request and an answer to somebody else; the answer is "
+    expect(got == ("ok", False), "Before the answer came a notification, a ping, another request and an answer to somebody else; the "
+                                 "answer is "
                                  f"('ok', False), and yours is {got!r}.")
     sent = {json.dumps(m.get("id")): m for m in wire.sent if "method" not in m}
-    expect(sent.get('"q"', {}).get("result") == {}, f'The server\'s ping with id "q" is answered with the result {{}}; yours sent {list(sent.values())}.')
+    expect(sent.get('"q"', {}).get("result") == {}, f'The server\'s ping with id "q" is answered with the result {{}}; yours sent '
+                                                    f'{list(sent.values())}.')
     other = [m for m in wire.sent if "method" not in m and m.get("id") != "q"]
     expect(len(other) == 1 and other[0].get("error", {}).get("code") == -32601,
            f"The server's request sampling/createMessage is refused with -32601; yours sent {other}.")
     ids = [m["id"] for m in wire.sent if "method" in m and "id" in m]
     expect(len(set(ids)) == len(ids), f"Each request needs an id of its own; yours are {ids}.")
     wire = Script(lambda m: [])
-    expect_raises(ConnectionError, lambda: client(wire, wire).request("ping"), "A server that ends without an answer should raise ConnectionError.")
+    expect_raises(ConnectionError, lambda: client(wire, wire).request("ping"), "A server that ends without an answer should raise "
+                                                                               "ConnectionError.")
 
 
 @prop("8.3", "client: pages, errors, content")
@@ -321,13 +347,15 @@ def client_results(server: Any, serve: Any, client: Any) -> None:
             return [{"id": message["id"], "result": {"tools": [{"name": f"t{at}"}]} | ({"nextCursor": str(at + 1)} if at < 3 else {})}]
         if message.get("params", {}).get("name") == "nobody":
             return [{"id": message["id"], "error": {"code": -32602, "message": "unknown tool"}}]
-        return [{"id": message["id"], "result": {"content": [{"type": "text", "text": "one"}, {"type": "image", "data": "…", "mimeType": "image/png"},
-                                                             {"type": "text", "text": "two"}], "isError": True}}]
+        picture = {"type": "image", "data": "…", "mimeType": "image/png"}
+        content = [{"type": "text", "text": "one"}, picture, {"type": "text", "text": "two"}]
+        return [{"id": message["id"], "result": {"content": content, "isError": True}}]
 
     wire = Script(paged)
     mine = client(wire, wire)
     names = [t["name"] for t in mine.list_tools()]
-    expect(names == ["t0", "t1", "t2", "t3"], f"The list has four pages, each but the last with a nextCursor to ask for the next; yours found {names}.")
+    expect(names == ["t0", "t1", "t2", "t3"], "The list has four pages, each but the last with a nextCursor to ask for the next; yours "
+                                              f"found {names}.")
     got = mine.call_tool("t0", {})
     expect(got == ("one\ntwo", True), f"Two texts around a picture, isError true: ('one\\ntwo', True); yours is {got!r}.")
     try:
@@ -347,4 +375,5 @@ def together(server: Any, serve: Any, client: Any) -> None:
     me = client(wire, wire)
     me.initialize()
     expect([t["name"] for t in me.list_tools()] == list(TOOLS), "Your client does not find your server's tools.")
-    expect(me.call_tool("add", {"a": 20, "b": 22}) == ("42", False), f"add(20, 22) through both gives {me.call_tool('add', {'a': 20, 'b': 22})!r}.")
+    expect(me.call_tool("add", {"a": 20, "b": 22}) == ("42", False), "add(20, 22) through both gives "
+                                                                     f"{me.call_tool('add', {'a': 20, 'b': 22})!r}.")

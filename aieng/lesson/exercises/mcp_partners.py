@@ -1,5 +1,7 @@
-"""Partners for the tests of 8.3: tools with annotations that `describe` can read (the grader wraps functions of a graded cell), and a server
-that says all kinds of things before it answers."""
+"""Partners for the tests of 8.3: tools, and a server that says all kinds of things before it answers.
+
+The tools are here because the grader wraps the functions of a graded cell, and `describe` could not read their annotations any more.
+"""
 
 from __future__ import annotations
 

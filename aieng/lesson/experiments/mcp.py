@@ -1,4 +1,4 @@
-"""8.3 measured: roles that a user forges, our server under the official SDK's client, the SDK's server under ours, and what a call costs."""
+"""8.3 measured: roles that a user forges, our server and the official SDK's client, the SDK's server and our client, what a call costs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 def chat_tokens(lm: Any, messages: list[dict[str, str]], trusted: bool) -> list[int]:
     """Token ids of a conversation; untrusted: a role's marks count only where the template put them, never inside a message's text."""
     if trusted:
-        return lm.chat_ids(messages)  # type: ignore[no-any-return]
+        return list(lm.chat_ids(messages))
     holes = [{**m, "content": f"\x00{i}\x00"} for i, m in enumerate(messages)]
     ids: list[int] = []
     for i, part in enumerate(render_chat(lm.chat_template, holes).split("\x00")):
@@ -55,9 +55,10 @@ def forged_roles(lm: Any) -> Finding:
     lines = "\n".join(f"- *{way}*: {marks[way]} turns begin; SmolLM2 answers “{answers[way]}”" for way in marks)
     return Finding(
         f"Two messages and the beginning of an answer make three turns. The user's text holds the marks of two more.\n{lines}\n\n"
-        "Roles are only as real as the tokens that make them: whoever builds the context has to encode what comes from outside as plain text. "
+        "Roles are only as real as the tokens that make them: whoever builds the context has to encode what comes from outside as plain "
+        "text. "
         "Even then a role is a habit that training gave the model, not a wall.",
-        data={"counted": list(marks.values())[0], "as_text": list(marks.values())[1], "answers": answers})
+        data=dict(zip(("counted", "as_text"), marks.values())) | {"answers": answers})
 
 
 # --- the learner's server as a program of its own ------------------------------------------------------------------------------
@@ -99,16 +100,20 @@ def sdk_client_meets(server_class: Any, serve: Any) -> Finding:
     try:
         there: Any = converse_over_stdio(server_class, serve)
         same = (there.results, there.tools, there.protocol_version) == (here.results, here.tools, here.protocol_version)
-        told = "Over the pipes of a process of its own came the same." if same else "Over the pipes of a process of its own came something else!"
+        told = f"Over the pipes of a process of its own came {'the same' if same else 'something else'}."
     except Exception as error:  # a cell that leans on other cells cannot run as a program
-        same, told = False, f"As a process of its own it did not run ({type(error).__name__}: {error}): does your cell use names from other cells?"
-    display(MessageLog([(s, line if len(line) < 260 else line[:250] + " …") for s, line in here.lines], "The SDK's client and your server"))
+        same = False
+        told = (f"As a process of its own it did not run ({type(error).__name__}: {error}): does your cell use names from other cells?")
+    shortened = [(sender, line if len(line) < 260 else line[:250] + " …") for sender, line in here.lines]
+    display(MessageLog(shortened, "The SDK's client and your server"))
     first = json.loads(here.lines[0][1])["method"]
     outcomes = "; ".join(f"`{name}` {'error ' + str(r) if isinstance(r, int) else ('isError: ' if r[1] else '') + r[0][:60]}"
                          for (name, _), r in zip(TRIP, here.results))
     return Finding(
-        f"The official client (package `mcp`) first sends `{first}`, the opening of the revision 2026-07-28, is told that there is no such method, "
-        f"and falls back to `initialize`: they agree on {here.protocol_version}. It finds {len(here.tools)} tools. Its calls: {outcomes}. {told}",
+        f"The official client (package `mcp`) first sends `{first}`, the opening of the revision 2026-07-28, is told that there is no "
+        "such method, "
+        f"and falls back to `initialize`: they agree on {here.protocol_version}. It finds {len(here.tools)} tools. Its calls: "
+        f"{outcomes}. {told}",
         data={"revision": here.protocol_version, "tools": len(here.tools), "results": here.results, "over_stdio": same, "probed": first})
 
 
@@ -128,7 +133,8 @@ def client_meets_sdk(client_class: Any) -> Finding:
         process.stdin.close()
         process.wait(timeout=10)
     return Finding(
-        f"Your client and a server made with the official SDK agree on {hello['protocolVersion']}. It offers {', '.join(t['name'] for t in tools)}. "
+        f"Your client and a server made with the official SDK agree on {hello['protocolVersion']}. It offers "
+        f"{', '.join(t['name'] for t in tools)}. "
         f"The next Friday is {date}; the search says `{' '.join(found.split())[:200]}`. A tool that does not exist: `{unknown[0]}`, "
         f"isError {str(unknown[1]).lower()} (the SDK reports it as a result; the specification's example is error -32602).",
         data={"revision": hello["protocolVersion"], "tools": len(tools), "found": found, "wrong": wrong, "unknown": unknown})
@@ -138,8 +144,9 @@ class _process:
     """A travel server as a context manager; killed where the client gave up."""
 
     def __init__(self, by: str) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "aieng.agents.travel_server", by], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True, encoding="utf-8", cwd=_PACKAGE.parent)
+        command = [sys.executable, "-m", "aieng.agents.travel_server", by]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                        encoding="utf-8", cwd=_PACKAGE.parent)
 
     def __enter__(self) -> Any:
         return self.process
@@ -199,7 +206,9 @@ def cost_of_a_call(server_class: Any, client_class: Any) -> Finding:
         process.wait(timeout=10)
     direct, one, pipe = ms.values()
     return Finding(
-        f"A fare costs {direct:.3f} ms as a function call, {one:.2f} ms through your client and server (JSON both ways and a schema check), and "
-        f"{pipe:.2f} ms over a pipe to another process (median of {calls}). Beside one token of a language model, some tens of milliseconds, "
+        f"A fare costs {direct:.3f} ms as a function call, {one:.2f} ms through your client and server (JSON both ways and a schema "
+        "check), and "
+        f"{pipe:.2f} ms over a pipe to another process (median of {calls}). Beside one token of a language model, some tens of "
+        "milliseconds, "
         f"the protocol is free; what costs is the room that tool descriptions take in the context.",
         bars("What one tool call costs", "milliseconds (median)", list(ms), {"time": list(ms.values())}, form=".3f"), {"ms": ms})

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 from aieng.agents.travel import CITIES, FAULTS, Task, TravelDesk, Weekday, guards, scripted_model, with_faults
 from aieng.figures.agents import AgentTrace
 from aieng.lesson.environment import interactive_allowed
-from aieng.lesson.widgets.explorer import _Assist, slider
+from aieng.lesson.widgets.explorer import _Assist, player
 
 PATIENCE = 600.0  # seconds that a question waits for its answer
 
@@ -44,12 +44,11 @@ class TracePlayer(_Box):
     """
 
     def __init__(self, trace: AgentTrace) -> None:
-        self.trace, last = trace, max(len(trace.steps), 1)
-        self.step = slider("steps shown:", 1, 1, last, tooltip="How many steps of the run to show; arrow keys move it")
-        self.player = widgets.Play(min=1, max=last, value=1, interval=1500, show_repeat=False, tooltip="Play the run")
-        self.link = widgets.jslink((self.player, "value"), (self.step, "value"))  # in the browser: the kernel hears of each step once
+        self.trace = trace
+        controls, self.step = player(max(len(trace.steps), 1), "step", "How many steps of the run to show; arrow keys move "
+                                                                       "it", interval=1500)
         self.cards = widgets.HTML()
-        row = widgets.HBox([self.player, self.step], layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+        row = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
         super().__init__([row, _Assist(figures=0), self.cards])
         self.add_class("aieng-explorer")
         self.step.observe(lambda _: self.update(), "value")
@@ -93,7 +92,8 @@ class TravelDeskWidget(_Box):
         self.origin = widgets.Dropdown(options=places, value="JFK", description="from:", tooltip="Airport of departure", **look)
         self.destination = widgets.Dropdown(options=places, value="LHR", description="to:", tooltip="Airport of arrival", **look)
         self.weekday = widgets.Dropdown(options=get_args(Weekday), value="Friday", description="next:", tooltip="Day of the week", **look)
-        self.fault = widgets.Dropdown(options=[("nothing", ""), *((f, f) for f in FAULTS)], description="what goes wrong:", tooltip="Fault of the tools", **look)
+        faults = [("nothing", ""), *((f, f) for f in FAULTS)]
+        self.fault = widgets.Dropdown(options=faults, description="what goes wrong:", tooltip="Fault of the tools", **look)
         self.start = widgets.Button(description="Start", tooltip="Send the agent off")
         self.question = widgets.HTML()
         self.answer = widgets.Text(placeholder="yes, or no", description="your answer:", disabled=True, continuous_update=False,
