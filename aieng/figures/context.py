@@ -108,7 +108,7 @@ def window_bar(
     if len(names) != len(tokens) or not len(names):
         raise ValueError(f"{len(names)} names and {len(tokens)} numbers of tokens; give one each")
     total = int(sum(tokens))
-    fig = new_figure(title or "The context window", "tokens from the beginning of the prompt", None, height=250, barmode="stack",
+    fig = new_figure(title or "The context window", "tokens from the beginning of the prompt", "one prompt", height=250, barmode="stack",
                      subtitle=f"{total} of {budget} tokens; hatched: the passage that holds the answer", showlegend=False)
     start = 0
     for place, (name, n) in enumerate(zip(names, tokens)):
