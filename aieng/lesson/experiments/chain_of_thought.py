@@ -23,6 +23,7 @@ from aieng.lesson.finding import Finding, experiment
 from aieng.reasoning.chain_of_thought import extract_answer as read_answer
 from aieng.reasoning.prompting import EXAMPLES, TOKENS, ask, direct_prompt
 from aieng.reasoning.scratchpad import LONGEST, STYLES, load_solver, random_chain, train_solver
+from aieng.reasoning.scratchpad import TOKENS as TOKENS_FED
 
 JUG = "A jug has 20 apples. If I add 5 and then eat 3, how many are left?"
 # A chain that doubts a right result; the notes' example in short.
@@ -68,7 +69,7 @@ def train_both(*, tokens: int | None = None, seed: int = 0, asked: int = 500) ->
 
     The numbers: `direct`, `scratchpad` (accuracy by number of steps, a list), `tokens`.
     """
-    tokens = tokens or (20_000 if quick() else 300_000)
+    tokens = tokens or (20_000 if quick() else 200_000)
     questions, found, weights = _questions(asked), {}, 0
     for style in STYLES:
         length = LONGEST + 2 + (0 if style == "direct" else LONGEST - 1)
@@ -84,7 +85,7 @@ def train_both(*, tokens: int | None = None, seed: int = 0, asked: int = 500) ->
         f"and "
         f"{found['direct'][-1]:.0%} of those of {LONGEST}; the one with a scratchpad {found['scratchpad'][0]:.0%} and "
         f"{found['scratchpad'][-1]:.0%} "
-        f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained five times as long.",
+        f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained {TOKENS_FED / tokens:.3g} times as long.",
         accuracy_by_steps({name: [values] for name, values in found.items()}, asked, 0.1), {**found, "tokens": tokens})
 
 
