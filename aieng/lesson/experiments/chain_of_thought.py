@@ -85,7 +85,8 @@ def train_both(*, tokens: int | None = None, seed: int = 0, asked: int = 500) ->
         f"and "
         f"{found['direct'][-1]:.0%} of those of {LONGEST}; the one with a scratchpad {found['scratchpad'][0]:.0%} and "
         f"{found['scratchpad'][-1]:.0%} "
-        f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained {TOKENS_FED / tokens:.3g} times as long.",
+        f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained {TOKENS_FED / tokens:.3g} times as "
+        f"long.",
         accuracy_by_steps({name: [values] for name, values in found.items()}, asked, 0.1), {**found, "tokens": tokens})
 
 
