@@ -196,7 +196,7 @@ SECTIONS: tuple[Section, ...] = (
         "08-mcp-and-agents", "MCP, agents and applications", "prompts, context, the Model Context Protocol, agents", 210,
         "sections 01 and 06",
         (
-            Exercise("8.1", "Prompts, and how to compare them", 40, 1, 18,
+            Exercise("8.1", "Prompts, and how to compare them", 40, 2, 18,
                      {name: f"aieng.agents.prompts:{name}" for name in ("escape_delimiters", "build_prompt", "ab_test")}),
             Exercise("8.2", "Context engineering", 45, 2, 21,
                      {name: f"aieng.agents.context:{name}" for name in ("mmr", "pack_context", "compose")}),
