@@ -43,8 +43,8 @@ def share_dots(
     series = list(panels[names[0]])
     rows = list(panels[names[0]][series[0]])
     fig = CourseFigure(make_subplots(rows=1, cols=len(names), subplot_titles=names, shared_yaxes=True, horizontal_spacing=0.06))
-    fig.update_layout(template=TEMPLATE, title_text=headline(title, subtitle), height=190 + 52 * len(rows), margin={"t": 110, "b": 110},
-                      legend=LEGEND_BELOW)
+    fig.update_layout(template=TEMPLATE, title_text=headline(title, subtitle), height=200 + (17 * len(series) + 8) * len(rows),
+                      margin={"t": 96, "b": 110}, legend=LEGEND_BELOW)
     told = []
     for column, name in enumerate(names, 1):
         for i, one in enumerate(series):
@@ -108,17 +108,18 @@ def window_bar(
     if len(names) != len(tokens) or not len(names):
         raise ValueError(f"{len(names)} names and {len(tokens)} numbers of tokens; give one each")
     total = int(sum(tokens))
-    fig = new_figure(title or "The context window", "tokens from the beginning of the prompt", "one prompt", height=250, barmode="stack",
-                     subtitle=f"{total} of {budget} tokens; hatched: the passage that holds the answer", showlegend=False)
+    fig = new_figure(title or "The context window", "tokens from the beginning of the prompt", "one prompt", height=300, barmode="stack",
+                     bargap=0, subtitle=f"{total} of {budget} tokens; hatched: the passage that holds the answer", showlegend=False)
     start = 0
     for place, (name, n) in enumerate(zip(names, tokens)):
         holds = place == marked
         fig.add_bar(
-            x=[n], y=["prompt"], orientation="h", name=name, text=[wrapped(name, 14, 2) if n else ""], textposition="inside",
-            insidetextanchor="middle", textangle=0,
+            x=[n], y=["prompt"], orientation="h", name=name, text=[wrapped(name, 18, 2) if n else ""], textposition="inside",
+            insidetextanchor="middle", textangle=-90, insidetextfont={"size": 13}, constraintext="none",
             marker={"color": VERMILLION if holds else COLORS[0] if place in (0, len(names) - 1) else GREY, "opacity": 0.75,
-                                 "pattern": {"shape": PATTERNS[1] if holds else ""},
-                                 "line": {"color": COLORS[4] if place == chosen else FAINT, "width": 4 if place == chosen else 1}},
+                    "pattern": {"shape": PATTERNS[1] if holds else "", "fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.35,
+                                "size": 14},
+                    "line": {"color": COLORS[4] if place == chosen else FAINT, "width": 4 if place == chosen else 1}},
             hovertemplate=f"{name}: {n} tokens, from token {start}<extra></extra>")
         start += n
     fig.add_vline(x=budget, line={"color": COLORS[2], "dash": "dash", "width": 2})

@@ -64,7 +64,7 @@ def test_reranking_and_places_from_the_record(corpus):
     assert places.data["cases"] == 128 and set(places.data["right"]) == {"10 passages", "20 passages"}
     first = load_context_runs()["positions"]["10"]["1"]["right"]
     assert places.data["first"] == pytest.approx(first.count("1") / len(first))
-    spent = context.budgets()
+    spent = context.budgets(ab_test)
     assert spent.data["over"] == 0 and spent.data["prompts"] == 3200
 
 

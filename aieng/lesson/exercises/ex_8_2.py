@@ -13,14 +13,12 @@ from aieng.lesson.checking import expect, expect_raises, hints, prop, untouched
 hints(
     "8.2",
     "mmr: make all vectors unit length once, then every likeness is a dot product; keep for each candidate its largest likeness to "
-    "anything picked "
-    "so far. pack_context: do not try all subsets; solve it for every smaller budget first. compose: decide *which* passages by score and "
-    "*where* they stand by order, two separate steps, and count the tokens of the text as it will really be.",
+    "anything picked so far. pack_context: do not try all subsets; solve it for every smaller budget first. compose: decide *which* "
+    "passages by score and *where* they stand by order, two separate steps, and count the tokens of the text as it will really be.",
     "mmr: each round has one score for all candidates, trade_off · relevance − (1 − trade_off) · nearest, with the picked ones set to "
-    "−inf. "
-    "pack_context: best[t] is the best choice with at most t tokens; a passage of cost c makes best[t] = better of best[t] and "
-    "best[t − c] + this passage. Walk t downwards, or a passage is taken twice. compose: for each passage, best score first, lay out the "
-    "chosen ones together with it, count, and keep it if the whole fits.",
+    "−inf. pack_context: best[t] is the best choice with at most t tokens; a passage of cost c makes best[t] = better of best[t] and "
+    "best[t − c] + this passage. Walk t downwards, or a passage is taken twice. compose: for each passage, best score first, lay out "
+    "the chosen ones together with it, count, and keep it if the whole fits.",
     "mmr: unit rows; relevance = c @ q; loop k times: argmax of the score, append, nearest = maximum(nearest, c @ c[best]) (the first "
     "time: just "
     "c @ c[best]).\n"
@@ -46,18 +44,16 @@ def mmr_order(mmr: Any, pack: Any, compose: Any) -> None:
     expect(got[:2] != [0, 1], "Candidate 1 is almost a copy of candidate 0; with trade_off 0.5 the second pick should be something new. "
                               "Do you "
                           "subtract the likeness to what is *picked*?")
-    expect(got == [0, 2, 1, 3], f"With trade_off 0.5 the order is [0, 2, 1, 3]; yours {got}. The penalty is the likeness to the *nearest* "
-                                "picked one.")
+    expect(got == [0, 2, 1, 3], f"With trade_off 0.5 the order is [0, 2, 1, 3]; yours {got}. The penalty is the likeness to the "
+                                "*nearest* picked one.")
     got = list(mmr(QUERY, POOL, 2, 0.3))
     expect(got == [0, 3], f"With trade_off 0.3 the second pick is candidate 3: 0.3·(−1) − 0.7·(−0.995) = 0.40; yours {got}. Likeness to "
-                          f"what "
-                          "is picked may be negative: do not stop at 0.")
+                          "what is picked may be negative: do not stop at 0.")
     turned = np.deg2rad([10, 70, 60, 30, -40])
     got = list(mmr(QUERY, np.stack([np.cos(turned), np.sin(turned)], axis=1), 4, 0.5))
-    expect(got == [0, 4, 3, 2], f"Five candidates at 10, 70, 60, 30 and −40 degrees from the query, trade_off 0.5: [0, 4, 3, 2]; yours "
-                                f"{got}. The "
-                                "penalty is the likeness to the *nearest* of all picked ones, not their mean, their sum, or the last "
-                                "one's.")
+    expect(got == [0, 4, 3, 2], "Five candidates at 10, 70, 60, 30 and −40 degrees from the query, trade_off 0.5: [0, 4, 3, 2]; yours "
+                                f"{got}. The penalty is the likeness to the *nearest* of all picked ones, not their mean, their sum, or "
+                                "the last one's.")
     expect(all(type(i) is int for i in got), "Rows are plain int.")
 
 
@@ -72,8 +68,8 @@ def mmr_edges(mmr: Any, pack: Any, compose: Any) -> None:
     got = list(mmr(QUERY, np.ones((3, 2)), 3, 0.3))
     expect(got == [0, 1, 2], f"Among equals the first row goes first: [0, 1, 2]; yours {got}.")
     for k, trade_off in ((0, 0.5), (5, 0.5), (2, -0.1), (2, 1.1)):
-        expect_raises(ValueError, partial(mmr, QUERY, POOL, k, trade_off), f"k={k}, trade_off={trade_off} with 4 candidates should raise "
-                                                                           f"ValueError.")
+        expect_raises(ValueError, partial(mmr, QUERY, POOL, k, trade_off),
+                      f"k={k}, trade_off={trade_off} with 4 candidates should raise ValueError.")
 
 
 def _worth(values: Any, costs: Any, chosen: Any) -> tuple[float, int]:
@@ -94,11 +90,10 @@ def packing(mmr: Any, pack: Any, compose: Any) -> None:
     got = pack([10.0, 9.0, 9.0], [6, 5, 5], 10)
     expect(list(got) == [1, 2], f"Values 10, 9, 9, costs 6, 5, 5, budget 10: [1, 2]; yours {list(got)}.")
     got = pack([3.0, 10.0], [1, 5], 5)
-    expect(list(got) == [1], f"Values 3, 10, costs 1, 5, budget 5: most value per token first takes the small one, and the large no "
-                             f"longer fits. "
-                             f"Best: [1]; yours {list(got)}.")
+    expect(list(got) == [1], "Values 3, 10, costs 1, 5, budget 5: most value per token first takes the small one, and the large no "
+                             f"longer fits. Best: [1]; yours {list(got)}.")
     got = pack([5.0, 5.0, 5.0], [3, 4, 2], 4)
-    expect(list(got) == [2], f"Three passages worth 5 that cost 3, 4 and 2, budget 4: the cheapest of equal choices, [2]; yours {list(got)}.")
+    expect(list(got) == [2], f"Three passages worth 5 that cost 3, 4 and 2, budget 4: the cheapest of equal ones, [2]; yours {list(got)}.")
 
 
 @prop("8.2", "packing: against all subsets")
@@ -124,8 +119,8 @@ def subsets(mmr: Any, pack: Any, compose: Any) -> None:
 def pack_errors(mmr: Any, pack: Any, compose: Any) -> None:
     expect(list(pack([], [], 5)) == [] and list(pack([1.0], [1], 0)) == [], "Nothing to choose from, or no budget: an empty list.")
     for values, costs, budget in (([1.0], [1, 2], 3), ([1.0], [-1], 3), ([1.0], [1], -1)):
-        expect_raises(ValueError, partial(pack, values, costs, budget), f"values {values}, costs {costs}, budget {budget} should raise "
-                                                                        f"ValueError.")
+        expect_raises(ValueError, partial(pack, values, costs, budget),
+                      f"values {values}, costs {costs}, budget {budget} should raise ValueError.")
 
 
 def _words(text: str) -> int:
@@ -143,7 +138,7 @@ def form(mmr: Any, pack: Any, compose: Any) -> None:
     prompt, placed = got[0], list(got[1])
     expect(not {0, 3} <= set(placed), "Passages 0 and 3 are the same text but for capital letters and white space: only the better one "
                                       "belongs in.")
-    expect(placed == [1, 2, 4, 3], f"Ranks by score: 1, 3, 2, 4 (0 repeats 3). Edges: best first, second best last: [1, 2, 4, 3]; yours "
+    expect(placed == [1, 2, 4, 3], "Ranks by score: 1, 3, 2, 4 (0 repeats 3). Edges: best first, second best last: [1, 2, 4, 3]; yours "
                                    f"{placed}.")
     want = f"Use them.\n\n[1] {TEXTS[1]}\n[2] {TEXTS[2]}\n[3] {TEXTS[4]}\n[4] {TEXTS[3]}\n\nQuestion: Who?\nAnswer:"
     expect(prompt == want, f"The prompt should be\n{want}\nyours is\n{prompt}")
@@ -163,16 +158,14 @@ def budget(mmr: Any, pack: Any, compose: Any) -> None:
     for room in range(24):
         prompt, placed = compose("Use them.", "Who?", TEXTS, SCORES, base + room, _words, "best_last")
         expect(_words(prompt) <= base + room, f"A budget of {base + room} tokens, a prompt of {_words(prompt)}: count the whole prompt, "
-                                              f"numbers "
-                                              f"and question too.")
+                                              "numbers and question too.")
         want, total = list[int](), 0
         for i in (1, 3, 2, 4):
             if total + 1 + _words(TEXTS[i]) <= room:
                 total += 1 + _words(TEXTS[i])
                 want.append(i)
         expect(list(placed) == want[::-1], f"With room for {room} words the passages are {want} (best score first, each that still fits "
-                                           f"whole), "
-                                           f"placed best last; yours {list(placed)}.")
+                                           f"whole), placed best last; yours {list(placed)}.")
     expect_raises(ValueError, lambda: compose("Use them.", "Who?", TEXTS, SCORES, base - 1, _words),
                   "A budget too small for instruction and question should raise ValueError.")
 
@@ -187,14 +180,13 @@ def final(mmr: Any, pack: Any, compose: Any) -> None:
     texts = ["near", "far", "wide"]
     got = list(compose("I.", "Q?", texts, [3.0, 2.0, 1.0], 24, uneven, "best_last")[1])
     expect(got == [2, 0], "With best_last the text is laid out anew for each passage that is tried, and this counter charges 5 more "
-                          "when a certain "
-                          f"passage comes first: places 0 and 2 fit in 24, 0 and 1 do not. Yours: {got}. Count the prompt in its final "
-                          f"order.")
+                          f"when a certain passage comes first: places 0 and 2 fit in 24, 0 and 1 do not. Yours: {got}. Count the prompt "
+                          "in its final order.")
     with untouched(scores=np.array(SCORES)):
         before = list(TEXTS)
         compose("I.", "Q?", TEXTS, SCORES, 100, _words)
         expect(before == TEXTS, "compose changed the list of passages.")
-    expect_raises(ValueError, lambda: compose("I.", "Q?", TEXTS, SCORES[:2], 100, _words), "Two scores for five passages should raise "
-                                                                                           "ValueError.")
-    expect_raises(ValueError, lambda: compose("I.", "Q?", TEXTS, SCORES, 100, _words, "middle"), "An unknown order should raise "
-                                                                                                 "ValueError.")
+    expect_raises(ValueError, lambda: compose("I.", "Q?", TEXTS, SCORES[:2], 100, _words),
+                  "Two scores for five passages should raise ValueError.")
+    expect_raises(ValueError, lambda: compose("I.", "Q?", TEXTS, SCORES, 100, _words, "middle"),
+                  "An unknown order should raise ValueError.")

@@ -74,12 +74,10 @@ def reranking(ab_test: Any, corpus: Corpus) -> Finding:
         f"{len(ids)} questions, the {ids.shape[1]} nearest passages of each (the right one is always among them). nDCG@10 goes from "
         f"{gains[start].mean():.3f} in retrieval order to {gains[list(rankings)[1]].mean():.3f} by the question's likelihood and "
         f"{gains[last].mean():.3f} by both together: {difference.mean():+.3f} ({low:+.3f} … {high:+.3f}, paired bootstrap). The right "
-        f"passage comes "
-        f"first for {first[start].mean():.0%}, {first[list(rankings)[1]].mean():.0%} and {first[last].mean():.0%}; your `ab_test` on "
-        f"the first and "
-        f"the last: {len(test['only_b'])} questions won, {len(test['only_a'])} lost, p = {test['p']:.2g}. Retrieval was good to begin "
-        f"with, so "
-        f"little was left to gain. Likelihoods recorded on {about['date']} ({about['machine']}, {about['model']}).",
+        f"passage comes first for {first[start].mean():.0%}, {first[list(rankings)[1]].mean():.0%} and {first[last].mean():.0%}; your "
+        f"`ab_test` on the first and the last: {len(test['only_b'])} questions won, {len(test['only_a'])} lost, p = {test['p']:.2g}. "
+        f"Retrieval was good to begin with, so little was left to gain. Likelihoods recorded on {about['date']} ({about['machine']}, "
+        f"{about['model']}).",
         bars("Is the right passage first?", "share of questions (95 % interval)", list(first), {"first": [e[0] for e in ends]},
              low=[e[1] for e in ends], high=[e[2] for e in ends], as_percent=True),
         {"ndcg": {n: float(g.mean()) for n, g in gains.items()}, "first": {n: float(f.mean()) for n, f in first.items()},
@@ -127,10 +125,8 @@ def diversity(mmr: Any, encoder: Any, corpus: Corpus, *, trade_offs: tuple[float
     some = trade_offs[len(trade_offs) // 2]
     return Finding(
         f"By relevance alone, the {k} places hold {different[1.0]:.1f} different passages on average: copies took the rest. With "
-        f"trade-off {some} they "
-        f"hold {different[some]:.1f}; the right passage is among them for {right[some]:.0%} of {len(questions)} questions (relevance "
-        f"alone: "
-        f"{right[1.0]:.0%}). Novelty has a price too: at {trade_offs[0]} it is {right[trade_offs[0]]:.0%}.",
+        f"trade-off {some} they hold {different[some]:.1f}; the right passage is among them for {right[some]:.0%} of {len(questions)} "
+        f"questions (relevance alone: {right[1.0]:.0%}). Novelty has a price too: at {trade_offs[0]} it is {right[trade_offs[0]]:.0%}.",
         curves(f"What the {k} places hold", "trade-off (1: relevance only)", f"different passages among {k}", list(trade_offs),
                {"different passages": list(different.values())}, levels={"all different": float(k)}),
         {"right": right, "different": different})
@@ -171,10 +167,8 @@ def packing(pack_context: Any, lm: Any, corpus: Corpus, *, budgets: tuple[int, .
             share[name].append(float(np.mean(parts)))
     return Finding(
         f"{len(rows)} questions, 20 candidates each. Taking the most valuable first reaches {min(share['most valuable first']):.0%} of "
-        f"the best value in "
-        f"its worst budget, the best value per token {min(share['most value per token first']):.0%}; the worst single case reached "
-        f"{worst:.0%}. "
-        f"The more room there is, the less it matters.",
+        f"the best value in its worst budget, the best value per token {min(share['most value per token first']):.0%}; the worst single "
+        f"case reached {worst:.0%}. The more room there is, the less it matters.",
         curves("Greedy packing against the best", "budget (tokens)", "share of the best value (mean)", list(budgets), share,
                levels={"exact": 1.0}),
         {"share": share, "worst": worst, "questions": len(rows)})
@@ -191,8 +185,8 @@ def greedy(values: Sequence[float], costs: Sequence[int], budget: int, keys: Seq
 
 
 @experiment
-def budgets() -> Finding:
-    """The recorded answers against the budget, by the order of the passages.
+def budgets(ab_test: Any) -> Finding:
+    """The recorded answers against the budget, by the order of the passages; retrieval order against reranked order by the learner's test.
 
     The numbers: `right` {order: {budget: share}}, `holds` {budget: share of prompts with the right passage}, `over` and `prompts` (prompts
     over their budget, and all), `questions`, and the shares that the sentence names.
@@ -208,20 +202,19 @@ def budgets() -> Finding:
     holds = {int(b): r["holds"].count("1") / len(r["holds"]) for b, r in record["budgets"]["reranked"].items()}
     best = max(first, key=lambda b: first[b])
     most = max(first)
+    pair = [record["budgets"][name]["128"]["right"] for name in ("retrieved", "reranked")]
+    test = ab_test(lambda i: pair[0][i] == "1", lambda i: pair[1][i] == "1", list(range(len(pair[0]))), lambda _, answer: answer)
+    gain, low, high = test["difference"]
     about = record["about"]
     return Finding(
         f"{about['questions']} questions. Reranked and best first, {first[48]:.0%} are answered with 48 tokens (the right passage fits "
-        f"for {holds[48]:.0%}), "
-        f"{first[best]:.0%} with {best}, and {first[most]:.0%} with {most}, sixteen times the smallest: what is added after the right "
-        f"passage adds cost "
-        f"and no answers. With the best passage *last*, {last[128]:.0%} at 128 tokens become {last[512]:.0%} at 512. The intervals are "
-        f"wide (about ±12 "
-        f"points), so only the large gaps mean anything. Of {prompts:,} prompts, {over} were over their budget. Recorded on "
-        f"{about['date']} "
-        f"({about['machine']}; `assets/make_context.py`).",
-        share_curves("Right answers against the budget", "budget of the whole prompt (tokens, logarithmic)", "right answers (95 % "
-                                                                                                             "interval)", rows,
-                     log_x=True),
+        f"for {holds[48]:.0%}), {first[best]:.0%} with {best}, and {first[most]:.0%} with {most}, sixteen times the smallest: what is "
+        f"added after the right passage adds cost and no answers. With the best passage *last*, {last[128]:.0%} at 128 tokens become "
+        f"{last[512]:.0%} at 512. The intervals are wide (about ±12 points), so only the large gaps mean anything: reranked instead of "
+        f"retrieved order at 128 tokens is {gain:+.0%} ({low:+.0%} … {high:+.0%}), p = {test['p']:.2g} by your `ab_test`. Of {prompts:,} "
+        f"prompts, {over} were over their budget. Recorded on {about['date']} ({about['machine']}; `assets/make_context.py`).",
+        share_curves("Right answers against the budget", "budget of the whole prompt (tokens, logarithmic)",
+                     "right answers (95 % interval)", rows, log_x=True),
         {"right": right, "holds": holds, "over": over, "prompts": prompts, "questions": about["questions"], "small": first[48],
          "best": first[best], "best_budget": best, "most": first[most], "last_128": last[128], "last_512": last[512]})
 
@@ -245,15 +238,12 @@ def lost_in_the_middle() -> Finding:
            f"The end differs from the middle by {last[0] - middle[0]:+.0%}")
     return Finding(
         f"The same {cases} prompts each time (64 questions, two draws of the other passages), only the right passage moves. Among 10 "
-        f"passages it is used {first[0]:.0%} of the time "
-        f"({first[1]:.0%} … {first[2]:.0%}) when it comes first, {middle[0]:.0%} ({middle[1]:.0%} … {middle[2]:.0%}) in places 4 to 7, "
-        f"{last[0]:.0%} ({last[1]:.0%} … {last[2]:.0%}) when it comes last (intervals by resampling questions). The finer measure, the "
-        f"log-probability of the right answer, "
-        f"goes "
-        f"from {logs['1']:.2f} in place 1 to {logs[bottom]:.2f} in place {bottom} and ends at {logs['10']:.2f}. Among 20: "
-        f"{twenty['1']:.0%} "
-        f"first, {twenty['9']:.0%} in place 9, {twenty['19']:.0%} in place 19. {end}. Liu et al. (2023) found a U, both ends good, in "
-        f"much larger models.",
+        f"passages it is used {first[0]:.0%} of the time ({first[1]:.0%} … {first[2]:.0%}) when it comes first, {middle[0]:.0%} "
+        f"({middle[1]:.0%} … {middle[2]:.0%}) in places 4 to 7, {last[0]:.0%} ({last[1]:.0%} … {last[2]:.0%}) when it comes last "
+        f"(intervals by resampling questions). The finer measure, the log-probability of the right answer, goes from {logs['1']:.2f} in "
+        f"place 1 to {logs[bottom]:.2f} in place {bottom} and ends at {logs['10']:.2f}. Among 20: {twenty['1']:.0%} first, "
+        f"{twenty['9']:.0%} in place 9, {twenty['19']:.0%} in place 19. {end}. Liu et al. (2023) found a U, both ends good, in much "
+        "larger models.",
         share_curves("Where does the right passage have to stand?", "place of the right passage", "right answers (95 % interval)", rows),
         {"right": {n: {int(p): s[0] for p, s in points.items()} for n, points in rows.items()}, "cases": cases, "first": first[0],
          "middle": middle[0], "last": last[0], "ends": {"first": first, "middle": middle, "last": last}})

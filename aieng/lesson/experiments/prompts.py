@@ -99,9 +99,8 @@ def principles_live(build_prompt: Any, ab_test: Any, lm: Any) -> Finding:
     d, low, high = result["difference"]
     return Finding(
         f"{len(cases)} fresh reviews on this machine: {result['a'][0]:.0%} right with the clear instruction, {result['b'][0]:.0%} with "
-        f"four "
-        f"examples added; difference {d:+.0%} ({low:+.0%} … {high:+.0%}), p = {result['p']:.2g}. With so few cases the interval says "
-        f"how little "
+        f"four examples added; difference {d:+.0%} ({low:+.0%} … {high:+.0%}), p = {result['p']:.2g}. With so few cases the interval says "
+        "how little "
         f"that proves. Always read where they disagree:\n\n{read or '- (nowhere)'}", data={"result": result})
 
 
@@ -122,19 +121,15 @@ def injections() -> Finding:
     worst, where = max((value, f"{attack}; {style}") for style, rows in flipped.items() for attack, value in rows.items()
                        if attack != "mention")
     return Finding(
-        f"{n} reviews for each cell, with a text in each that tries to make the model say a certain word. Raw text: the forged example is "
-        f"obeyed by "
-        f"{raw['labels']['forged example']:.0%} under plain labels and by {raw['tags, escaped']['forged example']:.0%} under tags. The "
-        f"forged end of "
-        f"the data is obeyed by {raw['tags, not escaped']['closed tag']:.0%} when nothing is escaped and still by "
-        f"{raw['tags, escaped']['closed tag']:.0%} when it is: this model follows what the text *looks like*. In the chat, the plain "
-        f"order is obeyed by "
-        f"{chat['labels']['order']:.0%} with labels, {chat['tags, escaped']['order']:.0%} with tags, and "
-        f"{chat['tags, escaped, warning']['order']:.0%} "
-        f"with a warning added. The control, a word that nobody asks for, never comes out by itself. Where only the two labels can be "
-        f"chosen, "
-        f"none of the words can come out at all; the worst that an attack did there was to change {worst:.0%} of the judgements "
-        f"({where}; the harmless mention changed {max(rows['mention'] for rows in flipped.values()):.0%}).",
+        f"{n} reviews for each cell, with a text in each that tries to make the model say a certain word. Raw text: the forged example "
+        f"is obeyed by {raw['labels']['forged example']:.0%} under plain labels and by {raw['tags, escaped']['forged example']:.0%} "
+        f"under tags. The forged end of the data is obeyed by {raw['tags, not escaped']['closed tag']:.0%} when nothing is escaped and "
+        f"still by {raw['tags, escaped']['closed tag']:.0%} when it is: this model follows what the text *looks like*. In the chat, the "
+        f"plain order is obeyed by {chat['labels']['order']:.0%} with labels, {chat['tags, escaped']['order']:.0%} with tags, and "
+        f"{chat['tags, escaped, warning']['order']:.0%} with a warning added. The control, a word that nobody asks for, never comes out "
+        "by itself. Where only the two labels can be chosen, none of the words can come out at all; the worst that an attack did there "
+        f"was to change {worst:.0%} of the judgements ({where}; the harmless mention changed "
+        f"{max(rows['mention'] for rows in flipped.values()):.0%}).",
         share_dots("Who obeys a stranger's text?", "answers that hold the attacker's word (95 % interval)", panels,
                    subtitle=f"SmolLM2, {n} cases each; “mention” is the control"),
         {**{mode: {f"{style}: {attack}": s for style, rows in styles.items() for attack, s in rows.items()}
@@ -153,7 +148,7 @@ def injection_live(build_prompt: Any, lm: Any) -> Finding:
     for attack in list(ATTACKS)[1:2] if quick() else list(ATTACKS)[1:]:
         text, word = attack_cases(attack, 4)[0]
         prompts = build_prompt(task.clear, text, delimiters=False), build_prompt(task.clear + WARNING, text)
-        said[attack] = tuple(lm.generate(prompt, 8).text for prompt in prompts)  # type: ignore[assignment]
+        said[attack] = tuple(lm.generate(prompt, 8).text for prompt in prompts)
         rows.append(f"| {attack} | {word} | `{' '.join(said[attack][0].split())}` | `{' '.join(said[attack][1].split())}` |")
     return Finding("| attack | wanted word | plain labels | your tags, escaped, with a warning |\n|---|---|---|---|\n" + "\n".join(rows),
                    data={"answers": said})

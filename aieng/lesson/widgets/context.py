@@ -65,7 +65,7 @@ class Window:
 
 
 def context_window(compose: Any, lm: Any, question: Question, titles: Sequence[str], texts: Sequence[str], holds: int, *,
-                   budget: int = 260) -> Explorer | CourseFigure:
+                   budget: int = 180) -> Explorer | CourseFigure:
     """Choose a passage, move it with the buttons, change the budget: the bar and the answer follow (a second or two).
 
     For the arguments see `Window`. While grading only the still picture is made.
@@ -80,7 +80,7 @@ def context_window(compose: Any, lm: Any, question: Question, titles: Sequence[s
                             style={"description_width": "initial"}, layout=widgets.Layout(width="min(380px, 100%)"))
     earlier = widgets.Button(description="Earlier", icon="arrow-left", tooltip="Move the passage one place towards the beginning")
     later = widgets.Button(description="Later", icon="arrow-right", tooltip="Move the passage one place towards the end")
-    room = slider("budget (tokens):", budget, 60, 400, tooltip="Most tokens of the prompt")
+    room = slider("budget (tokens):", budget, 60, 300, tooltip="Most tokens of the prompt")
     room.continuous_update = False
     explorer = Explorer([pick, earlier, later, room], [figure], "Context window")
 
