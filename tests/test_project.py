@@ -79,3 +79,30 @@ def test_readmes_commands_are_targets_of_the_makefile():
     for document in DOCUMENTS:
         for target in re.findall(r"`?make ([a-z]+)", (ROOT / document).read_text()):
             assert re.search(rf"^{target}:", makefile, re.M), f"{document} names make {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_public_functions_are_documented(path):
+    """Every public module, class and function says what it is for."""
+    if path.parent.name == "exercises" or path.name.startswith("_"):
+        return  # a property's name and messages stand in its decorator and its body
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert path.name == "__init__.py" or ast.get_docstring(tree), "the module has no docstring"
+    missing = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+               and not node.name.startswith("_") and not ast.get_docstring(node)]
+    assert not missing, f"without a docstring: {missing}"
+
+
+def test_every_module_is_used():
+    """Nothing in the package is there for its own sake: another module, a notebook or a script of assets imports it."""
+    sources = [*(ROOT / "aieng").rglob("*.py"), *(ROOT / "assets").glob("*.py"), *(ROOT / "autograder").rglob("*.py")]
+    used = {name for path in sources for name in imports(path)}
+    text = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "solutions").rglob("*.ipynb"))
+    named = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "aieng").rglob("*.py"))
+    for path in FILES:
+        if path.name == "__init__.py" or path.parent.name in ("exercises", "quizzes"):
+            continue  # found by their names
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        package, name = module.rsplit(".", 1)
+        from_package = any(f"from {package} import" in t and name in t for t in (text, named))
+        assert module in used or module in text or module in named or from_package, f"nobody imports {module}"
