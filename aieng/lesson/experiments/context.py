@@ -19,6 +19,7 @@ from aieng.figures.context import Share, share_curves
 from aieng.figures.language import bars, curves
 from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
+from aieng.models.endpoint import chat_model
 
 
 def _questions() -> list[Question]:
@@ -262,9 +263,11 @@ def _over_questions(rows: Sequence[str], questions: int = 64) -> Share:
 def position_live(compose: Any, lm: Any, corpus: Corpus, numbers: tuple[int, ...] = (1, 24, 35)) -> Finding:
     """A few questions here and now: the right passage first, and in the middle of seven (some ten seconds).
 
+    An endpoint answers where the environment names one.
+
     The numbers: `right` (first, middle), `answers`.
     """
-    ids = _candidates()[0]
+    ids, answerer = _candidates()[0], chat_model(lm)
     place = {p.title: p.id for p in corpus.passages}
     lines, right = [], [0, 0]
     answers = []
@@ -276,7 +279,7 @@ def position_live(compose: Any, lm: Any, corpus: Corpus, numbers: tuple[int, ...
             texts = [corpus.texts[i] for i in [*others[:at], gold, *others[at:]]]
             in_turn = [-float(i) for i in range(len(texts))]
             prompt, _ = compose(INSTRUCTION, question.question, texts, in_turn, 10**6, lambda t: len(lm.tokenizer.encode(t)), "best_first")
-            said.append(" ".join(lm.chat(prompt, 20).split()))
+            said.append(" ".join(answerer.chat(prompt, 20).split()))
             right[at > 0] += question.accepts(said[-1])
         answers.append(said)
         lines.append(f"| {question.question} | `{said[0]}` | `{said[1]}` |")

@@ -13,6 +13,7 @@ from aieng.figures import context as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
+from aieng.models.endpoint import chat_model
 
 
 class Window:
@@ -21,7 +22,7 @@ class Window:
     Parameters
     ----------
     compose : the learner's
-    lm : SmolLM2
+    lm : SmolLM2, whose tokens count; it answers too, unless an endpoint is named in the environment
     question : Question
     titles, texts : of each passage
     holds : place in them of the passage with the answer
@@ -33,6 +34,7 @@ class Window:
     ) -> None:
         self._compose, self._lm, self.question, self.titles, self.texts = compose, lm, question, list(titles), list(texts)
         self.holds, self.budget, self.order, self.chosen = holds, budget, list(range(len(texts))), holds
+        self._answerer = chat_model(lm)
         self._answers: dict[str, str] = {}
 
     def count(self, text: str) -> int:
@@ -51,7 +53,7 @@ class Window:
         texts = [self.texts[i] for i in self.order]
         prompt, placed = self._compose(INSTRUCTION, self.question.question, texts, in_turn, self.budget, self.count, "best_first")
         if prompt not in self._answers:
-            self._answers[prompt] = " ".join(self._lm.chat(prompt, 20).split())
+            self._answers[prompt] = " ".join(self._answerer.chat(prompt, 20).split())
         answer = self._answers[prompt]
         inside = [self.count(f"[{place}] {self.texts[i]}\n") if place - 1 in placed else 0 for place, i in enumerate(self.order, 1)]
         first = self.count(f"{INSTRUCTION}\n\n")
@@ -61,7 +63,7 @@ class Window:
         fig = draw.window_bar(names, tokens, self.budget, marked=1 + self.order.index(self.holds), chosen=1 + self.order.index(self.chosen),
                               title="The context window")
         verdict = "right" if self.question.accepts(answer) else "not right"
-        return fig, f"“{self.question.question}” SmolLM2 answers: “{answer}” ({verdict})."
+        return fig, f"“{self.question.question}” The model answers: “{answer}” ({verdict})."
 
 
 def context_window(compose: Any, lm: Any, question: Question, titles: Sequence[str], texts: Sequence[str], holds: int, *,
