@@ -66,6 +66,7 @@ def repeat(part: Pattern, most: int | None = None) -> Pattern:
 
 
 def optional(part: Pattern) -> Pattern:
+    """The pattern once, or nothing."""
     return either(sequence(), part)
 
 
@@ -280,6 +281,8 @@ class TokenGrammar:
             self._bytes[i, : len(token)] = list(token)
         self._usable = np.array([bool(t) for t in tokens])
         self._after: dict[int, NDArray[np.int32]] = {}
+        self._allowed: dict[tuple[int, int], list[int]] = {}
+        self._farthest = int(automaton.distance.max())
 
     def _next(self, state: int) -> NDArray[np.int32]:
         """The state after each token of the vocabulary, -1 where it leaves the language."""
@@ -295,11 +298,13 @@ class TokenGrammar:
 
     def allowed(self, state: int, budget: int) -> Sequence[int]:
         """Tokens that may follow, of those after which the text can still be completed within `budget` tokens, this one included."""
-        after = self._next(state)
-        ok = after >= 0
-        ok[ok] = self.automaton.distance[after[ok]] <= budget - 1
-        ids: list[int] = np.flatnonzero(ok).tolist()
-        return ids
+        budget = min(budget, self._farthest + 1)  # beyond that, more tokens permit nothing more
+        if (state, budget) not in self._allowed:
+            after = self._next(state)
+            ok = after >= 0
+            ok[ok] = self.automaton.distance[after[ok]] <= budget - 1
+            self._allowed[state, budget] = np.flatnonzero(ok).tolist()
+        return self._allowed[state, budget]
 
     def advance(self, state: int, token: int) -> int:
         return int(self._next(state)[token])

@@ -37,6 +37,7 @@ def start(*numbers: int) -> Numbers:
 
 
 def is_goal(numbers: Numbers) -> bool:
+    """Whether 24 is all that is left."""
     return numbers == (GOAL,)
 
 
@@ -117,7 +118,10 @@ def features(numbers: Sequence[Fraction]) -> NDArray[np.float32]:
     made = np.where(possible, made, 0.0)
     fits = (np.abs(made[..., None] - _FITTING) < 1e-9).any(-1)
     whole = np.abs(made - made.round()) < 1e-9
-    pairs = np.stack([possible, np.sign(made) * np.log1p(np.abs(made)) / 3, np.minimum(np.abs(made - 24) / 24, 2), fits, whole], -1) * possible[..., None]
+    pairs = (
+        np.stack([possible, np.sign(made) * np.log1p(np.abs(made)) / 3, np.minimum(np.abs(made - 24) / 24, 2), fits, whole], -1)
+        * possible[..., None]
+    )
     return np.concatenate([each.ravel(), pairs.ravel().astype(np.float32)])
 
 
