@@ -1,6 +1,6 @@
 """Measures what takes minutes in exercise 6.3, writes tool_calls.json: python assets/make_tool_calls.py [--only PART].
 
-calls: 500 calls of SmolLM2 (int8, temperature 1) as it likes, 500 under a mask; how many are valid.
+calls: 500 calls of SmolLM2 (temperature 1) as it likes, 500 under a mask; how many are valid.
 choice: 60 questions, three tools, four sets of descriptions, four ways to choose.
 loop: the same questions answered by SmolLM2 alone and through the tools.
 """
@@ -20,15 +20,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from aieng.generation.constrained import Continuations, constrained_decode
+from aieng.generation.constrained import Continuations, TokenGrammar, constrained_decode, mask_logits
 from aieng.lesson.experiments.tools import mask_trace
 from aieng.models.smollm2 import SmolLM2, smollm2
-from aieng.reasoning.tool_choice import METHODS, Chooser, argument_prompt, call_grammar, calling_prompt, holds_answer
+from aieng.reasoning.tool_choice import METHODS, CallPrompt, Chooser, argument_prompt, call_grammar, calling_prompt, holds_answer
 from aieng.reasoning.toolbox import open_tools
 from aieng.reasoning.tools import describe, judge_call, run_tool
 
 RESULT = Path(__file__).resolve().parent / "tool_calls.json"
-CALLS, TOKENS, TEMPERATURE = 500, 80, 1.0
+CALLS, TOKENS, TEMPERATURE = 500, 64, 1.0
+PATIENCE = 24  # a free text without a brace in so many tokens is given up: it has begun to chat
 
 # question, the text that a right answer holds (a list: any of them); the calculator's are numbers
 CALCULATOR = [
@@ -116,52 +117,91 @@ def sampler(seed: int) -> Callable[[Tensor], Tensor]:
     return lambda logits: torch.multinomial((logits.float() / TEMPERATURE).softmax(-1), 1, generator=generator)
 
 
-def after(prompt: Continuations, asking: list[int]) -> Callable[[list[int]], Tensor]:
-    """Scores of what follows the prompt and a question."""
-    return lambda made: prompt.next_logits([*asking, *made])
+class Rows:
+    """Several texts after one prompt, a token a step: the prompt is read once, and all rows share each pass over the weights."""
+
+    def __init__(self, lm: SmolLM2, prompt: Continuations, ids: list[int], rows: int) -> None:
+        scores = prompt.next_logits(ids)
+        held = prompt.cache.length
+        self.model, self.cache = lm.model, lm.model.new_cache(rows, held + TOKENS)
+        for mine, theirs in ((self.cache.keys, prompt.cache.keys), (self.cache.values, prompt.cache.values)):
+            mine[:, :, :, :held] = theirs[:, :, :, :held]
+        self.cache.length = held
+        self.scores = scores.expand(rows, -1)
+
+    @torch.inference_mode()
+    def step(self, tokens: list[int]) -> None:
+        self.scores = self.model(torch.tensor(tokens)[:, None], self.cache, logits_to_keep=1)[:, -1]
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with these rows only."""
+        self.cache.keys, self.cache.values = self.cache.keys[:, rows], self.cache.values[:, rows]
 
 
-def calls(lm: SmolLM2, tools: dict[str, Any], asked: list[dict[str, Any]], count: int = CALLS) -> dict[str, Any]:
-    """The same prompts and seeds twice: as the model likes, and masked."""
+class Text:
+    """One text in the making: free until its end sign, or under the grammar with the rule of `constrained_decode`."""
+
+    def __init__(self, seed: int, grammar: TokenGrammar | None, stops: tuple[int, ...], braces: frozenset[int]) -> None:
+        self.draw, self.grammar, self.stops, self.braces = sampler(seed), grammar, stops, braces
+        self.made: list[int] = []
+        self.state, self.done = 0 if grammar is None else grammar.start, False
+
+    def take(self, logits: Tensor) -> int:
+        if self.grammar is not None:
+            logits = mask_logits(logits, self.grammar.allowed(self.state, TOKENS - len(self.made)))
+        token = int(self.draw(logits))
+        if self.grammar is None and token in self.stops:
+            self.done = True
+            return token
+        self.made.append(token)
+        if self.grammar is not None:
+            self.state = self.grammar.advance(self.state, token)
+            self.done = self.grammar.complete(self.state)
+        elif len(self.made) == PATIENCE and not self.braces.intersection(self.made):
+            self.done = True
+        self.done |= len(self.made) == TOKENS
+        return token
+
+
+def calls(tools: dict[str, Any], asked: list[dict[str, Any]], count: int = CALLS) -> dict[str, Any]:
+    """The same prompts and seeds twice, as the model likes and masked. In float32, where many rows are cheaper than one at a time."""
+    lm = smollm2("float32")
     descriptions = [describe(f) for f in tools.values()]
     grammar = call_grammar(lm, descriptions)
-    found: dict[str, Any] = {
+    prompt = CallPrompt(lm, descriptions, 64)
+    braces = frozenset(i for token, i in lm.tokenizer.vocabulary.items() if b"{" in token)
+    kinds: dict[str, Counter[str]] = {"free": Counter(), "constrained": Counter()}
+    right, examples = Counter[str](), {way: list[str]() for way in kinds}
+    begin = time.perf_counter()
+    for at, case in enumerate(asked):
+        seeds = range(at, count, len(asked))
+        texts = [(way, Text(seed, grammar if way == "constrained" else None, (lm.stop_id, 0), braces)) for way in kinds for seed in seeds]
+        rows = Rows(lm, prompt.read, prompt.asking(case["question"]), len(texts))
+        going = list(range(len(texts)))  # a finished text keeps its row until half of the rows are of that kind
+        while True:
+            tokens = [0 if texts[i][1].done else texts[i][1].take(scores) for i, scores in zip(going, rows.scores)]
+            alive = [k for k, i in enumerate(going) if not texts[i][1].done]
+            if not alive:
+                break
+            if 2 * len(alive) <= len(going):
+                rows.keep(alive)
+                going, tokens = [going[k] for k in alive], [tokens[k] for k in alive]
+            rows.step(tokens)
+        for way, text in texts:
+            written = lm.tokenizer.decode(text.made)
+            kind, name = judge_call(written, tools)
+            kinds[way][kind] += 1
+            right[way] += kind == "valid" and name == case["tool"]
+            if len(examples[way]) <= at:
+                examples[way].append(written)
+        print(at + 1, {way: dict(c) for way, c in kinds.items()}, f"{time.perf_counter() - begin:.0f} s", flush=True)
+    return {
         "prompt": calling_prompt(descriptions, "…"),
         "count": count,
         "max_new_tokens": TOKENS,
+        "patience": PATIENCE,
         "temperature": TEMPERATURE,
         "seeds": f"0 … {count - 1}",
-    }
-    kinds: dict[str, Counter[str]] = {"free": Counter(), "constrained": Counter()}
-    right = Counter[str]()
-    examples: dict[str, list[str]] = {"free": [], "constrained": []}
-    shared: list[int] = []
-    begin = time.perf_counter()
-    for i in range(count):
-        case = asked[i % len(asked)]
-        ids = lm.chat_ids([{"role": "user", "content": calling_prompt(descriptions, case["question"])}])
-        if not shared:  # what all prompts begin with is read once
-            other = lm.chat_ids([{"role": "user", "content": calling_prompt(descriptions, "…")}])
-            shared = ids[: next(k for k, (a, b) in enumerate(zip(ids, other)) if a != b)]
-            prompt = Continuations(lm.model, shared, 96 + TOKENS)
-        asking = ids[len(shared) :]
-        for way in kinds:
-            draw = sampler(i)
-            if way == "constrained":
-                made = constrained_decode(after(prompt, asking), grammar, TOKENS, draw)
-            else:
-                made = []
-                while len(made) < TOKENS and (token := int(draw(prompt.next_logits([*asking, *made])))) not in (lm.stop_id, 0):
-                    made.append(token)
-            text = lm.tokenizer.decode(made)
-            kind, name = judge_call(text, tools)
-            kinds[way][kind] += 1
-            right[way] += kind == "valid" and name == case["tool"]
-            if len(examples[way]) < 12:
-                examples[way].append(text)
-        if i % 50 == 49:
-            print(i + 1, {way: dict(c) for way, c in kinds.items()}, f"{time.perf_counter() - begin:.0f} s", flush=True)
-    return found | {
         "kinds": {way: dict(c) for way, c in kinds.items()},
         "right_tool": dict(right),
         "examples": examples,
@@ -236,20 +276,20 @@ def main() -> None:
     torch.set_num_threads(1)
     lm, tools = smollm2("int8"), open_tools()
     asked = questions(tools["query_shop"])
-    record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
 
     def trace(*_: Any) -> dict[str, Any]:
         return mask_trace(describe, constrained_decode, tools, "What is 12.5 times 8?")
 
-    def counted(*given: Any) -> dict[str, Any]:
+    def counted(_: SmolLM2, *given: Any) -> dict[str, Any]:
         return calls(*given, count=options.count)
 
     for part, work in (("trace", trace), ("choice", choice), ("loop", loop), ("calls", counted)):
         if options.only in (None, part):
             begin = time.perf_counter()
-            record[part] = work(lm, tools, asked) | {"date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
+            found = work(lm, tools, asked) | {"date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
             print(part, f"{time.perf_counter() - begin:.0f} s", flush=True)
-            record["questions"] = asked
+            record = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
+            record |= {part: found, "questions": asked}
             RESULT.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -185,7 +185,7 @@ def solved_curves(series: Mapping[str, Sequence[tuple[str, float, Share]]], puzz
             name=name,
             mode="lines+markers+text",
             text=[label for label, _, _ in points],
-            textposition=("bottom center", "top center", "middle right", "bottom right")[i % 4],
+            textposition=("bottom right", "top left", "middle right", "bottom left")[i % 4],
             textfont={"size": 11},
             line={"color": COLORS[i % 7], "dash": DASHES[i % 7]},
             marker={"symbol": SYMBOLS[i % 7], "size": 9},
@@ -260,7 +260,7 @@ def search_tree(thoughts: Sequence[Thought], step: int, title: str, depths: Sequ
                 xs += [thoughts[t.parent].depth, t.depth, None]
                 ys += [y[t.parent], y[i], None]
         fig.add_scatter(x=xs, y=ys, mode="lines", line=line, name=name, showlegend=bool(name), hoverinfo="skip")
-    followed = [i for i in here if thoughts[i].followed_at is not None and thoughts[i].followed_at <= step and i != current]  # type: ignore[operator]
+    followed = [i for i in here if 0 < (thoughts[i].followed_at or 0) < step]
     waiting = [i for i in here if i not in followed and i not in (current, goal) and (thoughts[i].followed_at or 0) > step]
     pruned = [i for i in here if i not in followed and i not in (current, goal) and thoughts[i].followed_at is None]
     for name, rows, marker, labelled in (
@@ -277,15 +277,15 @@ def search_tree(thoughts: Sequence[Thought], step: int, title: str, depths: Sequ
             mode="markers+text" if labelled else "markers",
             name=name,
             marker=marker,
-            text=[f" {t.label}{'' if t.value is None else f' · {t.value:.2f}'}" for t in shown],
-            textposition="middle right",
+            text=[f"{t.label}{'' if t.value is None else f' · {t.value:.2f}'}" for t in shown],
+            textposition="top center",
             textfont={"size": 11},
             cliponaxis=False,
             customdata=[[t.how or "start", t.label, "not valued" if t.value is None else f"valued {t.value:.2f}"] for t in shown],
             hovertemplate="%{customdata[0]} leaves %{customdata[1]}: %{customdata[2]}<extra>" + name + "</extra>",
         )
     fig.update_xaxes(
-        tickvals=list(range(len(depths))), ticktext=list(depths), range=[-0.1, len(depths) - 1 + 0.25], showgrid=False, zeroline=False
+        tickvals=list(range(len(depths))), ticktext=list(depths), range=[-0.2, len(depths) - 1 + 0.25], showgrid=False, zeroline=False
     )
     fig.update_yaxes(visible=False, range=[max(y) + 0.8, -0.8])
     return describe(fig, _told(thoughts, here, step, last, current, goal, len(pruned)))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from aieng.generation.constrained import Automaton, Continuations, TokenGrammar, literal, sequence
 from aieng.models.smollm2 import SmolLM2
@@ -48,6 +50,36 @@ def calling_prompt(descriptions: Sequence[Mapping[str, Any]], question: str) -> 
         f"You can call one of these tools:\n{listed}\n\nAnswer with one JSON object and nothing else, in this form:\n{example}\n\n"
         f"Question: {question}"
     )
+
+
+class CallPrompt:
+    """The chat prompt with the tools, read once; questions are then appended to it, one after the other.
+
+    Parameters
+    ----------
+    lm : SmolLM2
+    descriptions : of the tools
+    room : int
+        Tokens that a question and the text after it may have.
+    """
+
+    def __init__(self, lm: SmolLM2, descriptions: Sequence[Mapping[str, Any]], room: int) -> None:
+        self._lm, self._descriptions = lm, list(descriptions)
+        some, other = self._ids("Why?"), self._ids("How much?")
+        self._shared = next(i for i, (a, b) in enumerate(zip(some, other)) if a != b)
+        self.read = Continuations(lm.model, some[: self._shared], room)
+
+    def _ids(self, question: str) -> list[int]:
+        return self._lm.chat_ids([{"role": "user", "content": calling_prompt(self._descriptions, question)}])
+
+    def asking(self, question: str) -> list[int]:
+        """The tokens from the question to the place where the answer begins."""
+        return self._ids(question.strip())[self._shared :]
+
+    def after(self, question: str) -> Callable[[Sequence[int]], Tensor]:
+        """Scores of the answer's next token, for `constrained_decode`."""
+        asking = self.asking(question)
+        return lambda made: self.read.next_logits([*asking, *made])
 
 
 def call_grammar(lm: SmolLM2, descriptions: Sequence[Mapping[str, Any]], lead: str = "") -> TokenGrammar:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import jsonschema
 import torch
@@ -39,7 +40,19 @@ Fns = Any
 
 # --- functions to describe ------------------------------------------------------------------------------------------------
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+def signed(function: Function) -> Function:
+    """The function with its signature kept on it, where `inspect.signature` finds it.
+
+    The grader lets no answer look into code that is not its own, which `inspect.signature` would have to do otherwise.
+    """
+    function.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
+    return function
+
+
+@signed
 def book_table(guests: int, day: Literal["Friday", "Saturday"], note: str = "") -> str:
     """Reserve a table
     in the restaurant.
@@ -52,6 +65,7 @@ def book_table(guests: int, day: Literal["Friday", "Saturday"], note: str = "") 
     return f"table for {guests} on {day}"
 
 
+@signed
 def mix(colours: list[str], share: float, glossy: bool = False, name: str | None = None) -> str:
     """Mix paint."""
     return "+".join(colours)
@@ -133,17 +147,21 @@ def schema_validates(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits:
 
 @prop("6.3", "describe: what cannot be described")
 def undescribable(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits: Fns, constrained_decode: Fns) -> None:
+    @signed
     def silent(x: int) -> int:
         return x
 
+    @signed
     def untyped(x) -> int:  # type: ignore[no-untyped-def]
         """Has no type."""
         return int(x)
 
+    @signed
     def many(*numbers: int) -> int:
         """Takes any number of arguments."""
         return sum(numbers)
 
+    @signed
     def odd(when: set) -> None:  # type: ignore[type-arg]
         """Takes a type that JSON does not have."""
 
@@ -215,6 +233,7 @@ class _Kitchen:
     def __init__(self) -> None:
         self.ran: list[Any] = []
 
+    @signed
     def bake(self, minutes: int, what: str = "bread") -> Any:
         """Bake something."""
         self.ran.append((minutes, what))
@@ -222,6 +241,7 @@ class _Kitchen:
             raise RuntimeError("the bread is black")
         return {"baked": what, "gäste": [minutes]}
 
+    @signed
     def taste(self, dish: str) -> str:
         """Taste a dish."""
         self.ran.append(dish)
@@ -267,6 +287,7 @@ def observed(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits: Fns, co
     expect(value == {"baked": "bread", "gäste": [40]}, f"A dict comes back as JSON; yours is {got!r}.")
 
     class Dated(_Kitchen):
+        @signed
         def bake(self, minutes: int, what: str = "bread") -> Any:
             """Bake something."""
             return {"value": complex(1, 2)}

@@ -20,13 +20,13 @@ from aieng.lesson.experiments.retrieval import wilson
 from aieng.lesson.finding import Finding, experiment
 from aieng.models.endpoint import endpoint_from_environment
 from aieng.models.smollm2 import SmolLM2, smollm2
-from aieng.reasoning.tool_choice import METHODS, Chooser, argument_prompt, call_grammar, calling_prompt, holds_answer
+from aieng.reasoning.tool_choice import METHODS, CallPrompt, Chooser, argument_prompt, call_grammar, calling_prompt, holds_answer
 from aieng.reasoning.toolbox import open_tools
 from aieng.reasoning.tools import judge_call
 from aieng.reasoning.tools import run_tool as helper_run_tool
 
 _FILE = Path(__file__).resolve().parents[3] / "assets" / "tool_calls.json"
-TOKENS = 80
+TOKENS = 64
 CLEAR, VAGUE = "clear, telling names", "vague, telling names"
 
 Tools = Mapping[str, Callable[..., Any]]
@@ -97,15 +97,16 @@ def draw(seed: int) -> Callable[[Tensor], Tensor]:
     return lambda logits: torch.multinomial(logits.float().softmax(-1), 1, generator=generator)
 
 
-def asked_prompt(lm: SmolLM2, descriptions: Sequence[Mapping[str, Any]], question: str) -> Continuations:
-    """The chat prompt with the tools and a question, read and ready to be continued."""
-    return Continuations(lm.model, lm.chat_ids([{"role": "user", "content": calling_prompt(descriptions, question)}]), TOKENS)
+@lru_cache(maxsize=2)
+def _call_prompt(descriptions: str) -> CallPrompt:
+    """Reading the tools takes seconds; cells that describe them alike share it."""
+    return CallPrompt(_model(), json.loads(descriptions), 96 + TOKENS)
 
 
-def free_text(lm: SmolLM2, prompt: Continuations, sampler: Callable[[Tensor], Tensor]) -> str:
+def free_text(lm: SmolLM2, next_logits: Callable[[Sequence[int]], Tensor], sampler: Callable[[Tensor], Tensor]) -> str:
     """What the model writes without a mask, up to its end sign."""
     made: list[int] = []
-    while len(made) < TOKENS and (token := int(sampler(prompt.next_logits(made)))) not in (lm.stop_id, 0):
+    while len(made) < TOKENS and (token := int(sampler(next_logits(made)))) not in (lm.stop_id, 0):
         made.append(token)
     return lm.tokenizer.decode(made)
 
@@ -114,7 +115,7 @@ KINDS = {"valid": "valid", "no call": "no call found", "unknown tool": "unknown 
 
 
 @experiment
-def valid_calls(describe: Any, constrained_decode: Any, tools: Tools, *, count: int = 4) -> Finding:
+def valid_calls(describe: Any, constrained_decode: Any, tools: Tools, *, count: int = 3) -> Finding:
     """A few calls live, free and under the learner's mask; then the stored run.
 
     The numbers: `measured` (a sentence), `invalid_free` and `invalid_constrained` (shares of the stored run), `live_invalid`.
@@ -126,9 +127,13 @@ def valid_calls(describe: Any, constrained_decode: Any, tools: Tools, *, count: 
     other = endpoint_from_environment()  # a larger model behind a server writes the free calls, where one is named
     rows, live_invalid = [], 0
     for i, case in enumerate(asked):
-        prompt = asked_prompt(lm, descriptions, case["question"])
-        free = free_text(lm, prompt, draw(i)) if other is None else other.chat(calling_prompt(descriptions, case["question"]), TOKENS, temperature=1.0)
-        made = constrained_decode(prompt.next_logits, grammar, TOKENS, draw(i))
+        next_logits = _call_prompt(json.dumps(descriptions)).after(case["question"])
+        free = (
+            free_text(lm, next_logits, draw(i))
+            if other is None
+            else other.chat(calling_prompt(descriptions, case["question"]), TOKENS, temperature=1.0)
+        )
+        made = constrained_decode(next_logits, grammar, TOKENS, draw(i))
         masked = lm.tokenizer.decode(made)
         verdicts = [KINDS[judge_call(text, tools)[0]] for text in (free, masked)]
         live_invalid += verdicts[1] != "valid"
@@ -169,12 +174,12 @@ def mask_trace(describe: Any, constrained_decode: Any, tools: Tools, question: s
     lm = _model()
     descriptions = [describe(f) for f in tools.values()]
     grammar = call_grammar(lm, descriptions)
-    prompt = asked_prompt(lm, descriptions, question)
+    scores = _call_prompt(json.dumps(descriptions)).after(question)
     mass, permitted = [], []
     last: list[Tensor] = []
 
     def next_logits(made: list[int]) -> Tensor:
-        last[:] = [prompt.next_logits(made)]
+        last[:] = [scores(made)]
         return last[0]
 
     sample = draw(seed)
@@ -251,7 +256,7 @@ def tool_choice() -> Finding:
         figure,
         {
             "share": {label: {m: s[0] for m, s in row.items()} for label, row in shares.items()},
-                "clear": shares[CLEAR][best][0],
+            "clear": shares[CLEAR][best][0],
             "vague": shares[VAGUE][best][0],
             "empty": shares["vague, empty names"][best][0],
             "measured": measured,

@@ -13,6 +13,7 @@ from aieng.lesson.environment import quick
 from aieng.lesson.experiments.retrieval import wilson
 from aieng.lesson.finding import Finding, experiment
 from aieng.reasoning.game24 import RECORD, Intuition, Numbers, held_out, is_goal, load_intuition, shown, solvable, start, step_text
+from aieng.reasoning.tree_search import propose as every_thought
 
 THOUGHTS = 8  # of a state that are looked at: the policy's first
 THRESHOLD = 0.1
@@ -24,13 +25,17 @@ DEPTHS = ("4 numbers", "3", "2", "1")
 def how_good_is_the_model() -> Finding:
     """The stored test of the two networks on states that no training puzzle leads to. The numbers: `auc`, `first_move`."""
     about = json.loads(RECORD.read_text(encoding="utf-8"))
+    below = len({child for puzzle in held_out() for child in every_thought(puzzle)})
     return Finding(
-        f"Trained in {about['seconds']} seconds on {about['training_puzzles']:,} puzzles ({about['date']}). On {about['unseen_states']:,} "
-        f"three-number "
-        f"states that no training puzzle leads to, of which {about['unseen_solvable_share']:.0%} can still become 24, the value network "
-        f"puts a solvable one "
-        f"above an unsolvable one {about['value_auc']:.0%} of the time (0.5 would be guessing). The policy's favourite first move keeps "
-        f"{about['policy_first_move_right']:.0%} of the {len(about['held_out'])} held-out puzzles solvable.",
+        f"Trained in {about['seconds']} seconds on {about['training_puzzles']:,} puzzles ({about['date']}). The {len(about['held_out'])} "
+        f"held-out puzzles "
+        f"lead to {below:,} states of three numbers. Most of those lie below training puzzles too, and the networks have met them; "
+        f"{about['unseen_states']:,} do "
+        f"not. Of these {about['unseen_solvable_share']:.0%} can still become 24, and the value network puts one that can above one that "
+        f"cannot "
+        f"{about['value_auc']:.0%} of the time (guessing: 50 %). The policy's favourite first move keeps "
+        f"{about['policy_first_move_right']:.0%} of the held-out "
+        "puzzles solvable.",
         data={"auc": about["value_auc"], "first_move": about["policy_first_move_right"]},
     )
 
@@ -53,8 +58,7 @@ def _share(solved: Sequence[bool]) -> Share:
 def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: int = PUZZLES, seed: int = 0) -> Finding:
     """Solved share and mean model calls of every way to search, on puzzles that no training saw.
 
-    The numbers: `chain_share`, `chain_calls`, the same for `best`, `bfs`, `dfs` (with `n`, `breadth`), `puzzles`, `series`, `exhaustive` (states that
-    trying everything looks at, mean).
+    The numbers: `chain_share`, `chain_calls`, the same for `best`, `bfs`, `dfs`; `n` and `breadth` of those; `puzzles`; `series`.
     """
     asked = held_out()[: 20 if quick() else puzzles]
     intuition, rng = load_intuition(), np.random.default_rng(seed)
@@ -77,8 +81,8 @@ def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: i
         for b in (1, 2, 3, 5, 8)
     ]
     series["ToT, depth first"] = [
-        (f"{m} states", *searched(lambda mind, p, m=m: tot_dfs(p, thoughts_of(mind, propose), mind.value, is_goal, THRESHOLD, m)))
-        for m in (3, 5, 10, 20, 50)
+        (label, *searched(lambda mind, p, w=w, m=m: tot_dfs(p, thoughts_of(mind, propose, w), mind.value, is_goal, THRESHOLD, m)))
+        for label, w, m in (("3 states", THOUGHTS, 3), ("5 states", THOUGHTS, 5), ("to the end", THOUGHTS, 500), ("all thoughts", 36, 500))
     ]
     table = "\n".join(
         f"| {name} | {label} | {calls:.1f} | {s:.0%} ({lo:.0%} to {hi:.0%}) |"
@@ -86,7 +90,7 @@ def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: i
         for label, calls, (s, lo, hi) in points
     )
     chains, bfs, dfs = series.values()
-    by_name = {"chain": chains[0], "best": chains[-1], "bfs": bfs[3], "dfs": dfs[-1]}
+    by_name = {"chain": chains[0], "best": chains[-1], "bfs": bfs[3], "dfs": dfs[2]}
     data: dict[str, Any] = {"n": sizes[-1], "breadth": 5, "puzzles": len(asked), "series": series}
     for name, (_, calls, (share, _, _)) in by_name.items():
         data |= {f"{name}_share": share, f"{name}_calls": calls}
@@ -98,9 +102,10 @@ def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: i
         f"| search | setting | model calls a puzzle | solved (95 % interval) |\n|---|---|---|---|\n{table}\n\n"
         f"One chain solves {data['chain_share']:.0%} of {len(asked)} held-out puzzles with 3 calls. A beam of 5 solves "
         f"{data['bfs_share']:.0%} with "
-        f"{data['bfs_calls']:.0f} calls; for the same share by independent chains, {enough} calls. Going back instead of widening: "
+        f"{data['bfs_calls']:.0f} calls; for the same share by independent chains, {enough}. Going back instead of widening: "
         f"{data['dfs_share']:.0%} with "
-        f"{data['dfs_calls']:.0f}. Each state shows the policy's {THOUGHTS} favourites of its moves; DFS prunes values below {THRESHOLD}."
+        f"{data['dfs_calls']:.0f}. Of each state's moves the policy's {THOUGHTS} favourites are looked at (“all thoughts”: every one); DFS "
+        f"prunes values below {THRESHOLD}."
     )
     return Finding(sentence, solved_curves(series, len(asked)), data)
 
