@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -61,9 +62,7 @@ class Actor:
                          for d in [*descriptions, FINISH]}
         self._cache, self._read_ids = lm.model.new_cache(1, room), list[int]()
         self._last: Tensor | None = None
-        self._channels = {d["name"]: Continuations(lm.model, lm.tokenizer.encode(f"Tool {d['name']}: {d['description']}\nA thought "
-                                                                                 "before it is used:"),
-                                                   thought_tokens + 8) for d in [*descriptions, FINISH]} if careful else {}
+        self._descriptions = [*descriptions, FINISH]
 
     def __call__(self, prompt: str) -> str:
         encode, decode = self.lm.tokenizer.encode, self.lm.tokenizer.decode
@@ -77,7 +76,7 @@ class Actor:
         ids += thought + encode(lead)
         if self.careful:
             done, said = answered(prompt), encode(f" {decode(thought).strip()}\n")
-            scores = {name: channel.log_probability(said) for name, channel in self._channels.items() if name not in done}
+            scores = {name: channel.log_probability(said) for name, channel in self.channels.items() if name not in done}
         else:
             scores = {name: self._log_probability(ids, encode(f'{name}"')) for name in self.grammars}
         name = max(scores, key=lambda n: scores[n])
@@ -85,6 +84,13 @@ class Actor:
         ids += encode(middle)
         arguments = constrained_decode(lambda made: self._next(ids + made), self.grammars[name], self.argument_tokens, greedy)
         return decode(thought) + lead + middle + decode(arguments)
+
+    @functools.cached_property
+    def channels(self) -> dict[str, Continuations]:
+        """For each tool its description, after which a thought can be scored."""
+        encode, room = self.lm.tokenizer.encode, self.thought_tokens + 8
+        leads = {d["name"]: f"Tool {d['name']}: {d['description']}\nA thought before it is used:" for d in self._descriptions}
+        return {name: Continuations(self.lm.model, encode(lead), room) for name, lead in leads.items()}
 
     def _log_probability(self, ids: list[int], more: list[int]) -> float:
         """log P(more | ids), natural logarithm."""

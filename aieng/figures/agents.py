@@ -20,7 +20,7 @@ STYLE = """<style>
 .aieng-log b{flex:0 0 8.5em}.aieng-log code,.aieng-trace code{overflow-wrap:anywhere;white-space:pre-wrap;background:none;
  color:inherit;font-family:var(--jp-code-font-family,monospace);font-size:12.5px}
 .aieng-trace li{border:1px solid var(--jp-border-color1,#999);border-left-width:6px;border-radius:4px;margin:.35em 0;padding:.3em .8em}
-.aieng-trace dl{display:grid;grid-template-columns:8em 1fr;gap:.1em .6em;margin:0}.aieng-trace dt{font-weight:bold}
+.aieng-trace dl{display:grid;grid-template-columns:9em 1fr;gap:.1em .6em;margin:0}.aieng-trace dt{font-weight:bold;white-space:nowrap}
 .aieng-trace dd{margin:0;overflow-wrap:anywhere}
 </style>"""
 

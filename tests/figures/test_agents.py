@@ -31,7 +31,8 @@ def test_message_log_says_who_sent_what():
 
 def test_bars_have_intervals_and_words():
     figure = success_bars("T", ["a", "b"], {"without": ([0.2, 0.5], [0.1, 0.4], [0.4, 0.6]), "with": ([0.9, 1.0], [0.8, 0.9], [0.95, 1.0])})
-    assert len(figure.data) == 2 and np.allclose(figure.data[0].error_x.array, [0.2, 0.1]) and np.allclose(figure.data[1].error_x.arrayminus, [0.1, 0.1])
+    first, second = figure.data
+    assert np.allclose(first.error_x.array, [0.2, 0.1]) and np.allclose(second.error_x.arrayminus, [0.1, 0.1])
     assert figure.data[0].marker.pattern.shape != figure.data[1].marker.pattern.shape
     assert "without: a 20% (from 10% to 40%) and b 50%" in alt_text(figure)
     with pytest.raises(ValueError, match="empty"):

@@ -17,6 +17,7 @@ from aieng.agents.mcp_sdk import Conversation, sdk_client, sdk_client_over_stdio
 from aieng.agents.travel import TravelDesk
 from aieng.figures.agents import MessageLog
 from aieng.figures.language import bars
+from aieng.lesson.claims import number
 from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
 from aieng.text.chat_template import render_chat
@@ -198,17 +199,18 @@ def cost_of_a_call(server_class: Any, client_class: Any) -> Finding:
     here = client_class(wire, wire)
     here.initialize()
     ms["your client and your server, one process"] = median(lambda: here.call_tool("fare", arguments))
-    with _process("hand") as process:
-        there = client_class(process.stdout, process.stdin)
-        there.initialize()
-        ms["your client and a server process"] = median(lambda: there.call_tool("fare", arguments))
-        process.stdin.close()
-        process.wait(timeout=10)
-    direct, one, pipe = ms.values()
+    if not quick():  # starting another Python takes some seconds
+        with _process("hand") as process:
+            there = client_class(process.stdout, process.stdin)
+            there.initialize()
+            ms["your client and a server process"] = median(lambda: there.call_tool("fare", arguments))
+            process.stdin.close()
+            process.wait(timeout=10)
+    direct, one, pipe = [*ms.values(), float("nan")][:3]
     return Finding(
         f"A fare costs {direct:.3f} ms as a function call, {one:.2f} ms through your client and server (JSON both ways and a schema "
         "check), and "
-        f"{pipe:.2f} ms over a pipe to another process (median of {calls}). Beside one token of a language model, some tens of "
+        f"{number(pipe, '.2f')} ms over a pipe to another process (median of {calls}). Beside one token of a language model, some tens of "
         "milliseconds, "
         f"the protocol is free; what costs is the room that tool descriptions take in the context.",
         bars("What one tool call costs", "milliseconds (median)", list(ms), {"time": list(ms.values())}, form=".3f"), {"ms": ms})
