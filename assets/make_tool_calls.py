@@ -249,7 +249,7 @@ def loop(lm: SmolLM2, tools: dict[str, Any], asked: list[dict[str, Any]]) -> dic
                 "alone": alone,
                 "call": call,
                 "observation": observation,
-                "alone_right": holds_answer(case["accepts"], alone),
+                "alone_right": holds_answer(case["accepts"], alone, case["question"]),
                 "tool_right": holds_answer(case["accepts"], observation),
             }
         )

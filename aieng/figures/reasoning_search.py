@@ -318,11 +318,13 @@ def _rows(thoughts: Sequence[Thought]) -> list[float]:
     rows = [0.0] * len(thoughts)
     count = 0
 
+    def best_first(i: int) -> tuple[bool, float]:
+        value = thoughts[i].value
+        return not thoughts[i].goal, 1.0 if value is None else -value
+
     def place(i: int) -> float:
         nonlocal count
-        below = sorted(
-            children.get(i, ()), key=lambda c: (not thoughts[c].goal, -(thoughts[c].value if thoughts[c].value is not None else -1.0))
-        )
+        below = sorted(children.get(i, ()), key=best_first)
         if below:
             at = [place(c) for c in below]
             rows[i] = (at[0] + at[-1]) / 2

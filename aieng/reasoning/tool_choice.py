@@ -105,16 +105,26 @@ def argument_prompt(description: Mapping[str, Any], question: str) -> str:
     return f"{description['description']}\n\n{shown}\n\nQuestion: {question}\nCall:"
 
 
-def holds_answer(accepted: Sequence[str], text: str) -> bool:
-    """Whether a text holds one of the accepted answers: a number among its numbers (to 0.1 %), words anywhere, in any case."""
-    numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.replace(",", ""))]
+def holds_answer(accepted: Sequence[str], text: str, question: str = "") -> bool:
+    """Whether a text holds one of the accepted answers: a number among its numbers (to 0.1 %), or a word's beginning, in any case.
+
+    Numbers that only repeat the question's do not count.
+    """
+    numbers = _numbers(text)
+    for repeated in _numbers(question):
+        if repeated in numbers:
+            numbers.remove(repeated)
     for answer in accepted:
         if re.fullmatch(r"-?\d+(\.\d+)?", answer):
             if any(math.isclose(n, float(answer), rel_tol=1e-3) for n in numbers):
                 return True
-        elif answer.lower() in text.lower():
+        elif re.search(rf"\b{re.escape(answer)}", text, re.IGNORECASE):
             return True
     return False
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", text.replace(",", ""))]
 
 
 class Chooser:

@@ -19,8 +19,8 @@ from aieng.lesson.experiments.tree_search import (
 from aieng.lesson.widgets.explorer import Explorer
 from aieng.lesson.widgets.reasoning_search import mask_explorer, tree_explorer
 from aieng.reasoning.game24 import load_intuition, start
-from aieng.reasoning.tools import judge_call
 from aieng.reasoning.toolbox import Shop, calculator
+from aieng.reasoning.tools import judge_call
 from aieng.reasoning.tree_search import propose, tot_bfs, tot_dfs
 
 SEARCHES = (propose, tot_bfs, tot_dfs)
@@ -134,7 +134,10 @@ def test_stored_run_says_what_the_course_says():
     assert len(record["questions"]) == 60 == len(record["loop"]["rows"])
     for chosen in record["choice"]["chosen"].values():
         assert all(len(picks) == 60 for picks in chosen.values())
-    noisy = {label: sum(p == q["tool"] for p, q in zip(chosen["noisy channel"], record["questions"])) for label, chosen in record["choice"]["chosen"].items()}
+    noisy = {
+        label: sum(p == q["tool"] for p, q in zip(chosen["noisy channel"], record["questions"]))
+        for label, chosen in record["choice"]["chosen"].items()
+    }
     assert noisy["clear, telling names"] > noisy["vague, empty names"]
 
 

@@ -130,19 +130,20 @@ def schema_validates(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits:
         expect(not _accepts(schema, bad), f"The schema accepts {bad}, although {why}.")
     schema = _described(describe, mix)["parameters"]
     good = {"colours": ["red", "blue"], "share": 0.5}
-    for extra in ({}, {"share": 1}, {"glossy": True}, {"name": None}, {"name": "dusk"}, {"colours": []}):
+    more: tuple[dict[str, Any], ...] = ({}, {"share": 1}, {"glossy": True}, {"name": None}, {"name": "dusk"}, {"colours": []})
+    for extra in more:
         expect(
             _accepts(schema, good | extra),
             f"mix(colours: list[str], share: float, glossy: bool, name: str | None): the schema refuses {good | extra}.",
         )
-    for extra, why in (
+    for wrong, why in (
         ({"colours": "red"}, "colours is no list"),
         ({"colours": [1]}, "a colour is a number"),
         ({"share": "half"}, "share is a text"),
         ({"glossy": 1}, "glossy is a number"),
         ({"name": 7}, "name is a number"),
     ):
-        expect(not _accepts(schema, good | extra), f"mix(…): the schema accepts {good | extra}, although {why}.")
+        expect(not _accepts(schema, good | wrong), f"mix(…): the schema accepts {good | wrong}, although {why}.")
 
 
 @prop("6.3", "describe: what cannot be described")
@@ -152,7 +153,7 @@ def undescribable(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits: Fn
         return x
 
     @signed
-    def untyped(x) -> int:  # type: ignore[no-untyped-def]
+    def untyped(x) -> int:
         """Has no type."""
         return int(x)
 
@@ -162,7 +163,7 @@ def undescribable(describe: Fns, parse_call: Fns, run_tool: Fns, mask_logits: Fn
         return sum(numbers)
 
     @signed
-    def odd(when: set) -> None:  # type: ignore[type-arg]
+    def odd(when: set) -> None:
         """Takes a type that JSON does not have."""
 
     for function, why in (

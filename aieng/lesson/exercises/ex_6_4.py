@@ -26,13 +26,13 @@ hints(
     "path + [it]; value them all; for each in falling value, if value >= threshold, found = follow(path + [child]); return it unless None.",
 )
 
-Tree = Mapping[Hashable, Sequence[Hashable]]
+Tree = Mapping[Any, Sequence[Any]]
 
 
 class Asked:
     """A made-up problem that writes down what it is asked: a tree (or graph) of children, values, goals."""
 
-    def __init__(self, children: Tree, values: Mapping[Hashable, float], goals: Sequence[Hashable]) -> None:
+    def __init__(self, children: Tree, values: Mapping[Any, float], goals: Sequence[Hashable]) -> None:
         self.children, self.values, self.goals = children, values, set(goals)
         self.proposed: list[Hashable] = []
         self.valued: list[Hashable] = []

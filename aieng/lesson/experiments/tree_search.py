@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aieng.figures.reasoning_search import Share, Thought, search_tree, solved_curves
 from aieng.lesson.environment import quick
@@ -50,7 +51,7 @@ def first_right(intuition: Intuition, numbers: Numbers, most: int, rng: np.rando
     return next((n for n in range(1, most + 1) if is_goal(intuition.chain(numbers, rng)[-1])), most + 1)
 
 
-def _share(solved: Sequence[bool]) -> Share:
+def _share(solved: Sequence[bool] | NDArray[np.bool_]) -> Share:
     return float(np.mean(solved)), *wilson(int(np.sum(solved)), len(solved))
 
 
@@ -76,14 +77,15 @@ def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: i
             calls.append(mind.calls)
         return float(np.mean(calls)), _share(found)
 
-    series["ToT, breadth first"] = [
-        (f"beam {b}", *searched(lambda mind, p, b=b: tot_bfs(p, thoughts_of(mind, propose), mind.value, is_goal, b)))
-        for b in (1, 2, 3, 5, 8)
-    ]
-    series["ToT, depth first"] = [
-        (label, *searched(lambda mind, p, w=w, m=m: tot_dfs(p, thoughts_of(mind, propose, w), mind.value, is_goal, THRESHOLD, m)))
-        for label, w, m in (("3 states", THOUGHTS, 3), ("5 states", THOUGHTS, 5), ("to the end", THOUGHTS, 500), ("all thoughts", 36, 500))
-    ]
+    def bfs_with(breadth: int) -> Callable[[Intuition, Numbers], Any]:
+        return lambda mind, p: tot_bfs(p, thoughts_of(mind, propose), mind.value, is_goal, breadth)
+
+    def dfs_with(width: int, most: int) -> Callable[[Intuition, Numbers], Any]:
+        return lambda mind, p: tot_dfs(p, thoughts_of(mind, propose, width), mind.value, is_goal, THRESHOLD, most)
+
+    settings = (("3 states", THOUGHTS, 3), ("5 states", THOUGHTS, 5), ("to the end", THOUGHTS, 500), ("all thoughts", 36, 500))
+    series["ToT, breadth first"] = [(f"beam {b}", *searched(bfs_with(b))) for b in (1, 2, 3, 5, 8)]
+    series["ToT, depth first"] = [(label, *searched(dfs_with(width, most))) for label, width, most in settings]
     table = "\n".join(
         f"| {name} | {label} | {calls:.1f} | {s:.0%} ({lo:.0%} to {hi:.0%}) |"
         for name, points in series.items()
@@ -95,7 +97,7 @@ def solved_against_calls(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzles: i
     for name, (_, calls, (share, _, _)) in by_name.items():
         data |= {f"{name}_share": share, f"{name}_calls": calls}
     enough = next(
-        (f"{label} needs {calls:.0f}" for label, calls, (s, _, _) in chains if s >= data["bfs_share"]),
+        (f"{label} needs {calls:.0f} calls" for label, calls, (s, _, _) in chains if s >= data["bfs_share"]),
         f"even n = {sizes[-1]} does not reach it",
     )
     sentence = (
