@@ -85,7 +85,7 @@ def principles_live(build_prompt: Any, ab_test: Any, lm: Any) -> Finding:
 
     The numbers: `result` of ab_test.
     """
-    task = sentiment_task(4 if quick() else 24, seed=88)
+    task = sentiment_task(4 if quick() else 16, seed=88)
     picked = []
     for name in ("clear", "clear + examples"):
         parts = task.variants()[name]
