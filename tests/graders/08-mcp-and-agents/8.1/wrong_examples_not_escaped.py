@@ -12,9 +12,11 @@ def escape_delimiters(text, names=TAGS):
     Returns
     -------
     str
-        The "<" of every opening or closing tag of these names is written "&lt;". Capital letters, white space after "<" and after "/", and
-        attributes do not save a tag: "< / INPUT x=1>" is one. A name ends where no letter, digit or underscore follows: "<inputs>" is another tag. The
-        "&" of every "&lt;", "&gt;" and "&amp;" is written "&amp;", so that xml.sax.saxutils.unescape gives the text back.
+        The "<" of every opening or closing tag of these names is written "&lt;". Capital letters, white
+        space after "<" and after "/", and attributes do not save a tag: "< / INPUT x=1>" is one. A name
+        ends where no letter, digit or underscore follows: "<inputs>" is another tag. The "&" of every
+        "&lt;", "&gt;" and "&amp;" is written "&amp;", so that xml.sax.saxutils.unescape gives the text
+        back.
     """
     text = re.sub(r"&(?=(?:lt|gt|amp);)", "&amp;", text)
     if not names:
@@ -33,15 +35,17 @@ def build_prompt(instruction, text, *, persona="", context=(), examples=(), deli
     persona : str, who the model should be; a first block of its own unless empty; yours too
     context : sequence of str, background, one block each
     examples : sequence of (input, output), one block each
-    delimiters : bool; put data (context, examples, text) between tags and escape it, or use plain labels and escape nothing
+    delimiters : bool; put data (context, examples, text) between tags and escape it, or use plain labels
+        and escape nothing
 
     Returns
     -------
     str
-        Persona, instruction, context, examples, input, one empty line between blocks, no line break at the end. With delimiters a context is
-        "<context>\n…\n</context>", an example "<example>\n<input>\n…\n</input>\n<output>\n…\n</output>\n</example>", the last block
-        "<input>\n…\n</input>\n<output>". Without them a context stands as it is, an example is "Input: …\nOutput: …", the last block
-        "Input: …\nOutput:".
+        Persona, instruction, context, examples, input, one empty line between blocks, no line break at
+        the end. With delimiters a context is "<context>\n…\n</context>", an example
+        "<example>\n<input>\n…\n</input>\n<output>\n…\n</output>\n</example>", the last block
+        "<input>\n…\n</input>\n<output>". Without them a context stands as it is, an example is
+        "Input: …\nOutput: …", the last block "Input: …\nOutput:".
 
     Raises
     ------

@@ -11,8 +11,9 @@ def mmr(query, candidates, k, trade_off=0.7):
     Returns
     -------
     list of k int
-        Rows of `candidates` in the order picked: each has the largest trade_off * cos(query, c) - (1 - trade_off) * max cos(c, picked), the maximum
-        being 0 as long as nothing is picked (later it may be negative). Among equals the first row.
+        Rows of `candidates` in the order picked: each has the largest
+        trade_off * cos(query, c) - (1 - trade_off) * max cos(c, picked), the maximum being 0 as long as
+        nothing is picked (later it may be negative). Among equals the first row.
 
     Raises
     ------
@@ -20,7 +21,7 @@ def mmr(query, candidates, k, trade_off=0.7):
     """
     q, c = np.asarray(query, dtype=np.float64), np.asarray(candidates, dtype=np.float64)
     if not 1 <= k <= len(c) or not 0 <= trade_off <= 1:
-        raise ValueError(f"k={k}, trade_off={trade_off}: need 1 <= k <= {len(c)} and 0 <= trade_off <= 1")
+        raise ValueError(f"k={k} of {len(c)}, trade_off={trade_off}: one of them is out of range")
 
     def unit(x):
         length = np.linalg.norm(x, axis=-1, keepdims=True)
@@ -51,15 +52,15 @@ def pack_context(values, costs, budget):
     Returns
     -------
     list of int
-        Places of the chosen ones, ascending; no other choice within the budget is worth more, and none that is worth as much costs less. Takes
-        about n * budget steps.
+        Places of the chosen ones, ascending; no other choice within the budget is worth more, and none
+        that is worth as much costs less. Takes about n * budget steps.
 
     Raises
     ------
     ValueError: lengths that differ, a negative cost or budget.
     """
     if len(values) != len(costs) or budget < 0 or any(cost < 0 for cost in costs):
-        raise ValueError(f"{len(values)} values, {len(costs)} costs, budget {budget}: need one cost each, none negative")
+        raise ValueError(f"{len(values)} values, costs {list(costs)}, budget {budget}: one each, none negative")
     best = [(0.0, 0, ())] * (budget + 1)  # (value, -cost, places) of the best choice for each budget
     for place, (value, cost) in enumerate(zip(values, costs)):
         if value <= 0:
@@ -82,29 +83,34 @@ def compose(instruction, question, passages, scores, budget, count_tokens, order
     scores : sequence of float, one each; higher is better, and among equals the first
     budget : int, most tokens of the whole prompt
     count_tokens : callable, text to its number of tokens
-    order : "best_first", "best_last", or "edges": best first, second best last, and so inward (ranks 1, 3, 5, 4, 2)
+    order : "best_first", "best_last", or "edges": best first, second best last, and so inward
+        (ranks 1, 3, 5, 4, 2)
 
     Returns
     -------
     prompt : str
-        The instruction, an empty line, a line "[1] passage" for each one used, an empty line, "Question: …", "Answer:". Without passages a single
-        empty line stands between instruction and question.
+        The instruction, an empty line, a line "[1] passage" for each one used, an empty line,
+        "Question: …", "Answer:". Without passages a single empty line stands between instruction and question.
     placed : list of int
-        The passages [1], [2], … by their place in `passages`. They are taken in order of score: each one with which the whole prompt, laid
-        out in its final order, is still within the budget, unless its text is in the prompt already (capital letters and white space aside).
+        The passages [1], [2], … by their place in `passages`. They are taken in order of score: each one
+        with which the whole prompt, laid out in its final order, is still within the budget, unless its
+        text is in the prompt already (capital letters and white space aside).
 
     Raises
     ------
     ValueError: unknown order, lengths that differ, or a prompt over budget even without passages.
     """
-    arrangements = {"best_first": lambda r: r, "best_last": lambda r: r[::-1], "edges": lambda r: r[::2] + r[1::2][::-1]}
+    arrangements = {"best_first": lambda r: r, "best_last": lambda r: r[::-1],
+                    "edges": lambda r: r[::2] + r[1::2][::-1]}
     if order not in arrangements or len(passages) != len(scores):
-        raise ValueError(f"order {order!r}, {len(passages)} passages, {len(scores)} scores: one score each, order one of {list(arrangements)}")
+        raise ValueError(f"order {order!r}, {len(passages)} passages, {len(scores)} scores: "
+                         f"give one score each and an order of {list(arrangements)}")
     arrange = arrangements[order]
 
     def render(places):
-        lines = [instruction, ""] + [f"[{number}] {passages[i]}" for number, i in enumerate(places, 1)] + ([""] if places else [])
-        return "\n".join([*lines, f"Question: {question}", "Answer:"])
+        listed = [f"[{number}] {passages[i]}" for number, i in enumerate(places, 1)]
+        gap = [""] if places else []
+        return "\n".join([instruction, "", *listed, *gap, f"Question: {question}", "Answer:"])
 
     if count_tokens(render([])) > budget:
         raise ValueError(f"a budget of {budget} tokens is too small for instruction and question")

@@ -11,8 +11,9 @@ def mmr(query, candidates, k, trade_off=0.7):
     Returns
     -------
     list of k int
-        Rows of `candidates` in the order picked: each has the largest trade_off * cos(query, c) - (1 - trade_off) * max cos(c, picked), the maximum
-        being 0 as long as nothing is picked (later it may be negative). Among equals the first row.
+        Rows of `candidates` in the order picked: each has the largest
+        trade_off * cos(query, c) - (1 - trade_off) * max cos(c, picked), the maximum being 0 as long as
+        nothing is picked (later it may be negative). Among equals the first row.
 
     Raises
     ------
@@ -33,8 +34,8 @@ def pack_context(values, costs, budget):
     Returns
     -------
     list of int
-        Places of the chosen ones, ascending; no other choice within the budget is worth more, and none that is worth as much costs less. Takes
-        about n * budget steps.
+        Places of the chosen ones, ascending; no other choice within the budget is worth more, and none
+        that is worth as much costs less. Takes about n * budget steps.
 
     Raises
     ------
@@ -53,16 +54,18 @@ def compose(instruction, question, passages, scores, budget, count_tokens, order
     scores : sequence of float, one each; higher is better, and among equals the first
     budget : int, most tokens of the whole prompt
     count_tokens : callable, text to its number of tokens
-    order : "best_first", "best_last", or "edges": best first, second best last, and so inward (ranks 1, 3, 5, 4, 2)
+    order : "best_first", "best_last", or "edges": best first, second best last, and so inward
+        (ranks 1, 3, 5, 4, 2)
 
     Returns
     -------
     prompt : str
-        The instruction, an empty line, a line "[1] passage" for each one used, an empty line, "Question: …", "Answer:". Without passages a single
-        empty line stands between instruction and question.
+        The instruction, an empty line, a line "[1] passage" for each one used, an empty line,
+        "Question: …", "Answer:". Without passages a single empty line stands between instruction and question.
     placed : list of int
-        The passages [1], [2], … by their place in `passages`. They are taken in order of score: each one with which the whole prompt, laid
-        out in its final order, is still within the budget, unless its text is in the prompt already (capital letters and white space aside).
+        The passages [1], [2], … by their place in `passages`. They are taken in order of score: each one
+        with which the whole prompt, laid out in its final order, is still within the budget, unless its
+        text is in the prompt already (capital letters and white space aside).
 
     Raises
     ------
