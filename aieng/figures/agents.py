@@ -17,7 +17,8 @@ STYLE = """<style>
  color:var(--jp-ui-font-color1,#222)}
 .aieng-log ol,.aieng-trace ol{list-style:none;margin:0;padding:0}
 .aieng-log li{display:flex;gap:.8em;padding:.2em 0;border-bottom:1px solid var(--jp-border-color2,#ccc)}
-.aieng-log b{flex:0 0 8.5em}.aieng-log code,.aieng-trace code{overflow-wrap:anywhere;white-space:pre-wrap;background:none;
+.aieng-log b{flex:0 0 8.5em;border-left:5px solid;padding-left:.5em}
+.aieng-log code,.aieng-trace code{overflow-wrap:anywhere;white-space:pre-wrap;background:none;
  color:inherit;font-family:var(--jp-code-font-family,monospace);font-size:12.5px}
 .aieng-trace li{border:1px solid var(--jp-border-color1,#999);border-left-width:6px;border-radius:4px;margin:.35em 0;padding:.3em .8em}
 .aieng-trace dl{display:grid;grid-template-columns:9em 1fr;gap:.1em .6em;margin:0}.aieng-trace dt{font-weight:bold;white-space:nowrap}
@@ -36,7 +37,7 @@ class MessageLog:
     title: str = "Messages"
 
     def html(self) -> str:
-        rows = "".join(f'<li><b style="color:{BLUE if sender == "client" else VERMILLION}">{_arrow(sender)}</b>'
+        rows = "".join(f'<li><b style="border-color:{BLUE if sender == "client" else VERMILLION}">{_arrow(sender)}</b>'
                        f"<code>{escape(line)}</code></li>" for sender, line in self.lines)
         return f'{STYLE}<div class="aieng-log" role="group" aria-label="{escape(self.title, quote=True)}"><ol>{rows}</ol></div>'
 
