@@ -71,7 +71,7 @@ def mask_bars(tokens: Sequence[str], mass: Sequence[float], permitted: Sequence[
 
 
 def _token(text: str) -> str:
-    return escape(text[:14]).replace(" ", "·").replace("\n", "⏎") or "(part of a letter)"
+    return escape(text[:14], quote=False).replace(" ", "·").replace("\n", "⏎") or "(part of a letter)"
 
 
 def outcome_bars(title: str, rows: Mapping[str, Mapping[str, int]], what: str) -> CourseFigure:
@@ -185,7 +185,7 @@ def solved_curves(series: Mapping[str, Sequence[tuple[str, float, Share]]], puzz
             name=name,
             mode="lines+markers+text",
             text=[label for label, _, _ in points],
-            textposition=("bottom right", "top left", "middle right", "bottom left")[i % 4],
+            textposition=("bottom right", "bottom right", "top left", "bottom left")[i % 4],
             textfont={"size": 11},
             line={"color": COLORS[i % 7], "dash": DASHES[i % 7]},
             marker={"symbol": SYMBOLS[i % 7], "size": 9},
@@ -199,7 +199,7 @@ def solved_curves(series: Mapping[str, Sequence[tuple[str, float, Share]]], puzz
             hovertemplate="%{text}: %{y:.0%} solved with %{x:.1f} calls<extra>" + name + "</extra>",
         )
     fig.update_xaxes(type="log", tickformat="~s", dtick="D2")
-    fig.update_yaxes(range=[0, 1.04], tickformat=".0%")
+    fig.update_yaxes(range=[0, 1.12], tickformat=".0%")
     told = "; ".join(
         f"{name}: " + ", ".join(f"{label} {s:.0%} with {calls:.0f} calls" for label, calls, (s, _, _) in points)
         for name, points in series.items()
@@ -278,14 +278,14 @@ def search_tree(thoughts: Sequence[Thought], step: int, title: str, depths: Sequ
             name=name,
             marker=marker,
             text=[f"{t.label}{'' if t.value is None else f' · {t.value:.2f}'}" for t in shown],
-            textposition="top center",
+            textposition=["middle left" if not t.depth else "middle right" if t.goal else "top center" for t in shown],
             textfont={"size": 11},
             cliponaxis=False,
             customdata=[[t.how or "start", t.label, "not valued" if t.value is None else f"valued {t.value:.2f}"] for t in shown],
             hovertemplate="%{customdata[0]} leaves %{customdata[1]}: %{customdata[2]}<extra>" + name + "</extra>",
         )
     fig.update_xaxes(
-        tickvals=list(range(len(depths))), ticktext=list(depths), range=[-0.2, len(depths) - 1 + 0.25], showgrid=False, zeroline=False
+        tickvals=list(range(len(depths))), ticktext=list(depths), range=[-0.35, len(depths) - 1 + 0.2], showgrid=False, zeroline=False
     )
     fig.update_yaxes(visible=False, range=[max(y) + 0.8, -0.8])
     return describe(fig, _told(thoughts, here, step, last, current, goal, len(pruned)))

@@ -17,13 +17,21 @@ TREE = [
 DEPTHS = ("3 numbers", "2", "1")
 
 
-@pytest.mark.parametrize("figure", [
-    draw.mask_bars(["{", '"', "a b"], [0.0, 0.4, 0.99], [1, 2, 9000], 49152),
-    draw.outcome_bars("Calls", {"free": {"valid": 3, "no call": 7}, "constrained": {"valid": 10}}, "calls"),
-    draw.interval_dots("Which?", "share", ["a", "b"], {"x": [(0.5, 0.4, 0.6), (1.0, 0.9, 1.0)], "y": [(0.1, 0.0, 0.3), (0.2, 0.1, 0.4)]}, chance=0.3),
-    draw.solved_curves({"chains": [("n = 1", 3.0, (0.1, 0.05, 0.2)), ("n = 2", 5.5, (0.2, 0.1, 0.3))], "bfs": [("beam 1", 20.0, (0.4, 0.3, 0.5))]}, 100),
-    draw.search_tree(TREE, 2, "4 6 9", DEPTHS),
-], ids=lambda f: title_text(f))
+@pytest.mark.parametrize(
+    "figure",
+    [
+        draw.mask_bars(["{", '"', "a b"], [0.0, 0.4, 0.99], [1, 2, 9000], 49152),
+        draw.outcome_bars("Calls", {"free": {"valid": 3, "no call": 7}, "constrained": {"valid": 10}}, "calls"),
+        draw.interval_dots(
+            "Which?", "share", ["a", "b"], {"x": [(0.5, 0.4, 0.6), (1.0, 0.9, 1.0)], "y": [(0.1, 0.0, 0.3), (0.2, 0.1, 0.4)]}, chance=0.3
+        ),
+        draw.solved_curves(
+            {"chains": [("n = 1", 3.0, (0.1, 0.05, 0.2)), ("n = 2", 5.5, (0.2, 0.1, 0.3))], "bfs": [("beam 1", 20.0, (0.4, 0.3, 0.5))]}, 100
+        ),
+        draw.search_tree(TREE, 2, "4 6 9", DEPTHS),
+    ],
+    ids=lambda f: title_text(f),
+)
 def test_every_figure_has_a_title_and_words(figure):
     assert title_text(figure) and len(alt_text(figure)) > 40 and figure.data
     assert figure.layout.xaxis.title.text
@@ -64,8 +72,12 @@ def test_mask_bars_mark_what_was_forced():
 
 
 def test_refusals():
-    for call, message in ((lambda: draw.mask_bars([], [], [], 1), "one of each"), (lambda: draw.outcome_bars("t", {}, "x"), "rows is empty"),
-                          (lambda: draw.interval_dots("t", "x", ["a"], {"g": []}), "at least one"), (lambda: draw.solved_curves({}, 1), "series is empty"),
-                          (lambda: draw.search_tree([], 0, "t", DEPTHS), "thoughts is empty")):
+    for call, message in (
+        (lambda: draw.mask_bars([], [], [], 1), "one of each"),
+        (lambda: draw.outcome_bars("t", {}, "x"), "rows is empty"),
+        (lambda: draw.interval_dots("t", "x", ["a"], {"g": []}), "at least one"),
+        (lambda: draw.solved_curves({}, 1), "series is empty"),
+        (lambda: draw.search_tree([], 0, "t", DEPTHS), "thoughts is empty"),
+    ):
         with pytest.raises(ValueError, match=message):
             call()

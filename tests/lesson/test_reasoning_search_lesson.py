@@ -16,6 +16,7 @@ from aieng.lesson.experiments.tree_search import (
     tree_at,
     walk,
 )
+from aieng.lesson.widgets import reasoning_search as widgets
 from aieng.lesson.widgets.explorer import Explorer
 from aieng.lesson.widgets.reasoning_search import mask_explorer, tree_explorer
 from aieng.reasoning.game24 import load_intuition, start
@@ -159,3 +160,23 @@ def test_observations_of_trouble():
 
     found = tool_lesson.observations(run_tool, {"calculator": calculator, "query_shop": shop.query_shop})
     assert found.data["errors"] == 8 and "the program is still running" in found.sentence
+
+
+def test_mask_explorer_follows_its_controls(monkeypatch):
+    asked = []
+
+    def traced(describe, constrained_decode, tools, question, seed=0):
+        asked.append((question, seed))
+        bars = {"tokens": list("abc"), "mass": [0.1, 0.9, 0.2], "permitted": [1, 2, 3]}
+        return bars | {"text": "abc", "observation": "seen", "vocab_size": 9}
+
+    monkeypatch.setattr(widgets, "mask_trace", traced)
+    explorer = mask_explorer(None, None, {})
+    assert isinstance(explorer, Explorer) and "The tool answers" in explorer.text
+    control(explorer, "Question").value = "How much is a wok?"
+    assert asked == [("How much is a wok?", 0)] and "At 2 of 3 tokens" in explorer.text
+    assert len(explorer.figures[0].data[0].x) == 3 and list(explorer.figures[0].layout.xaxis.ticktext) == ["a", "b", "c"]
+    control(explorer, "Write another").click()
+    assert asked[-1] == ("How much is a wok?", 1)
+    control(explorer, "Question").value = " "
+    assert "The question is empty" in explorer.text and len(asked) == 2

@@ -235,11 +235,12 @@ def tool_choice() -> Finding:
         f"names {told['clear, empty names']} and {told['vague, empty names']}"
     )
     described = "\n".join(
-        f"| {label} | " + "; ".join(f"`{name}`: {text}" for name, text in run["sets"][label].items()) + " |"
+        f"| {label} | " + " | ".join(f"`{name}`: {text}" for name, text in run["sets"][label].items()) + " |"
         for label in (CLEAR, "vague, empty names")
     )
     sentence = (
-        f"| descriptions | |\n|---|---|\n{described}\n\nStored run ({run['date']}): {measured}. Free text with clear descriptions: "
+        f"| descriptions | first tool | second | third |\n|---|---|---|---|\n{described}\n\nStored run ({run['date']}): {measured}. Free "
+        f"text with clear descriptions: "
         f"{shares[CLEAR]['free'][0]:.0%}.\n\nLive, by noisy channel:\n\n| descriptions | question | it takes | |\n|---|---|---|---|\n"
         + "\n".join(rows)
     )
