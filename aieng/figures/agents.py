@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aieng.figures.theme import BLUE, COLORS, GREEN, ORANGE, PATTERNS, VERMILLION, CourseFigure, describe, in_words, new_figure
+from aieng.figures.theme import BLUE, COLORS, GREEN, GREY, PATTERNS, VERMILLION, CourseFigure, describe, in_words, new_figure
 
 STYLE = """<style>
 .aieng-log,.aieng-trace{max-width:64em;font-family:var(--jp-ui-font-family,sans-serif);font-size:14px;line-height:1.5;
@@ -112,9 +112,11 @@ def success_bars(title: str, names: Sequence[str], groups: Mapping[str, tuple[Ar
         if not share.shape == low.shape == high.shape == (len(names),):
             raise ValueError(f"group {group!r} has {share.shape} shares and {low.shape}, {high.shape} ends for {len(names)} names")
         fig.add_bar(
-            y=list(names), x=share, orientation="h", name=group, marker={"color": (BLUE, ORANGE, *COLORS[2:])[i % 7],
-                                                                      "pattern": {"shape": PATTERNS[i % 7]}},
-            error_x={"type": "data", "symmetric": False, "array": high - share, "arrayminus": share - low, "thickness": 2},
+            y=list(names), x=share, orientation="h", name=group,
+            # Drawn over the colour, so that the share written inside stays readable.
+            marker={"color": COLORS[i % 7], "pattern": {"shape": PATTERNS[i % 7], "fillmode": "overlay", "fgopacity": 0.35, "size": 7}},
+            error_x={"type": "data", "symmetric": False, "array": high - share, "arrayminus": share - low, "thickness": 2,
+                     "color": GREY},
             text=[f"{s:.0%}" for s in share], textposition="inside", insidetextanchor="start",
             hovertemplate="%{y}: %{x:.0%}<extra>%{fullData.name}</extra>")
         told.append(f"{group}: " + in_words(f"{n} {s:.0%} (from {a:.0%} to {b:.0%})" for n, s, a, b in zip(names, share, low, high)))
