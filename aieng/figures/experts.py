@@ -36,6 +36,7 @@ def parameter_bars(parts: Mapping[str, tuple[float, float]]) -> CourseFigure:
                     marker={"color": COLORS[i], "pattern": {"shape": PATTERNS[i]}},
                     hovertemplate="%{x:.2f} billion<extra>" + name + "</extra>")
     fig.update_yaxes(autorange="reversed")
+    fig.update_layout(legend_traceorder="normal")  # as the parts stand in the bars
     told = "; ".join(f"{name}: {a / 1e9:.2f} in memory, {b / 1e9:.2f} used" for name, (a, b) in parts.items())
     return describe(fig, f"Two stacked bars, in billions of parameters: {totals[0]:.1f} in memory, {totals[1]:.1f} used by one token. "
                          f"{told}.")
@@ -80,7 +81,8 @@ def experts_touched_plot(touched: Mapping[int, float], formula: Mapping[int, flo
     fig.update_annotations(font={"size": 14})
     fig.update_xaxes(type="log", title_text="tokens in the batch", tickvals=sizes, ticktext=[str(s) for s in sizes])
     fig.update_yaxes(title_text="experts", range=[0, 8.5], col=1)
-    fig.update_yaxes(title_text="GB per token (log scale)", type="log", tickformat="~g", col=2)
+    ticks = [0.5, 1, 2, 5, 10, 20, 50]
+    fig.update_yaxes(title_text="GB per token (log scale)", type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks], col=2)
     told = ", ".join(f"{touched[s]:.1f} experts and {per_token[s]:.3g} GB per token for {s}" for s in sizes)
     return describe(fig, f"Two line charts against the batch size. {told}.")
 

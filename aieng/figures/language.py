@@ -16,6 +16,7 @@ from aieng.figures.theme import (
     COLORS,
     DASHES,
     FAINT,
+    GREY,
     LEGEND_BELOW,
     ORANGE,
     PATTERNS,
@@ -107,7 +108,10 @@ def curves(
         told.append(f"{name} stands at {value:.3g}")
     fig.update_layout(showlegend=len(series) > 1)
     if log_x:
-        fig.update_xaxes(type="log")
+        places = sorted({float(v) for trace in fig.data for v in trace.x})
+        # Few places are named themselves; plotly's own digits between the powers of ten read as numbers.
+        named = {"tickvals": places, "ticktext": [f"{v:,g}" for v in places]} if len(places) <= 8 else {"dtick": 1}
+        fig.update_xaxes(type="log", **named)
     if log_y:
         fig.update_yaxes(type="log")
     return describe(fig, f"Line chart, {y_title} against {x_title}: {'; '.join(told)}.")
@@ -132,11 +136,14 @@ def bars(
             raise ValueError(f"group {group!r} has {v.shape} values for {len(names)} names")
         error = None
         if low is not None and high is not None:
-            error = {"type": "data", "symmetric": False, "array": np.asarray(high) - v, "arrayminus": v - np.asarray(low), "thickness": 2}
+            error = {"type": "data", "symmetric": False, "array": np.asarray(high) - v, "arrayminus": v - np.asarray(low), "thickness": 2,
+                     "color": GREY}
         text = [format(value, ".0%" if as_percent else form) for value in v]
+        # Beside an interval no number is readable; there it stands with the name.
+        labels = [f"{name}: {said}" for name, said in zip(names, text)] if error else list(names)
         fig.add_bar(
-            y=list(names), x=v, orientation="h", name=group, marker={"color": COLORS[i % 7], "pattern": {"shape": PATTERNS[i % 7]}},
-            error_x=error, text=text, textposition="inside" if error else "outside", insidetextanchor="start", cliponaxis=False,
+            y=labels, x=v, orientation="h", name=group, marker={"color": COLORS[i % 7], "pattern": {"shape": PATTERNS[i % 7]}},
+            error_x=error, text=None if error else text, textposition="outside", cliponaxis=False,
             hovertemplate="%{y}: %{x:.3g}<extra>%{fullData.name}</extra>",
         )
         ends = ["" if error is None else f" (from {a:.0%} to "
@@ -145,9 +152,9 @@ def bars(
     fig.update_yaxes(autorange="reversed")
     fig.update_layout(showlegend=len(groups) > 1)
     top = max(float(np.nanmax(np.asarray(v, dtype=float))) for v in groups.values())
-    fig.update_xaxes(range=[0, 1.0 if as_percent else 1.15 * max(top, 1e-9)])
+    fig.update_xaxes(range=[0, 1.15 * max(top, 1e-9)])
     if as_percent:
-        fig.update_xaxes(tickformat=".0%")
+        fig.update_xaxes(tickformat=".0%", tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1.0], range=[0, 1.02 if low is not None else 1.09])
     return describe(fig, f"Bar chart, {value_title}. {'; '.join(told)}.")
 
 
@@ -199,7 +206,7 @@ def nucleus_strip(tokens: Sequence[str], sizes: ArrayLike, p: float, k: int) -> 
                 hovertemplate="before “%{customdata}”: %{y} tokens<extra></extra>", showlegend=False)
     fig.add_hline(y=k, line={"color": ORANGE, "dash": "dot"})
     fig.update_xaxes(tickvals=list(range(len(tokens))), ticktext=[_label(t) for t in tokens], tickangle=-60)
-    fig.update_yaxes(type="log")
+    fig.update_yaxes(type="log", dtick=1, tickformat=",")
     return describe(fig, f"Bars: tokens in the nucleus before each of {len(tokens)} tokens, from {int(n.min())} to {int(n.max())}, median "
                          f"{np.median(n):.0f}; {int((n < k).sum())} of the steps have fewer than k = {k} (hatched).")
 
@@ -235,18 +242,33 @@ def alignment_curves(run: Mapping[str, Any], ranges: Mapping[str, tuple[float, f
                          f"{last['kl']:.2f} nats a token (means of the first three and the last ten steps).")
 
 
-def alignment_summary(betas: Sequence[float], reward: ArrayLike, gold: ArrayLike, kl: ArrayLike) -> CourseFigure:
+def alignment_summary(betas: Sequence[float], reward: Sequence[float], gold: Sequence[float], kl: ArrayLike) -> CourseFigure:
     """Where each beta ends: reward and true preference against the KL that was paid."""
     distance = np.asarray(kl, dtype=float)
     order = np.argsort(distance)
-    fig = new_figure("More reward, and then less of what was wanted", "KL to the reference at the end (nats a token)", "score",
+    fig = new_figure("More reward, and then less of what was wanted", "KL to the reference at the end (nats a token, log scale)", "score",
                      subtitle="one mark per beta")
     for i, (name, values) in enumerate((("reward model", reward), ("true preference", gold))):
         v = np.asarray(values, dtype=float)[order]
-        fig.add_scatter(x=distance[order], y=v, mode="lines+markers+text", name=name, text=[f"β={np.asarray(betas)[j]:g}" for j in order],
-                        textposition="top center", marker={"symbol": SYMBOLS[i], "size": 11, "color": COLORS[i]},
+        fig.add_scatter(x=distance[order], y=v, mode="lines+markers", name=name, customdata=np.asarray(betas, dtype=float)[order],
+                        marker={"symbol": SYMBOLS[i], "size": 11, "color": COLORS[i]},
                         line={"color": COLORS[i], "dash": DASHES[i]}, cliponaxis=False,
-                        hovertemplate="KL %{x:.3f}: %{y:.3f}<extra>" + name + "</extra>")
+                        hovertemplate="β = %{customdata:g}, KL %{x:.3f}: %{y:.3f}<extra>" + name + "</extra>")
+    # Above the higher mark of each place; runs that ended side by side share a label.
+    groups: list[list[int]] = []
+    for j in order:
+        if groups and distance[j] < 1.08 * max(distance[groups[-1][0]], 1e-9):
+            groups[-1].append(int(j))
+        else:
+            groups.append([int(j)])
+    ends = np.concatenate([np.asarray(reward, dtype=float), np.asarray(gold, dtype=float)])
+    room = 0.12 * float(np.ptp(ends)) or 1.0
+    for group in groups:
+        fig.add_annotation(x=float(np.log10(max(distance[group[0]], 1e-9))), y=float(max(max(reward[j], gold[j]) for j in group)),
+                           text="β = " + ", ".join(f"{np.asarray(betas)[j]:g}" for j in group), showarrow=False, yshift=18)
+    fig.update_yaxes(range=[float(ends.min()) - room, float(ends.max()) + 1.5 * room])
+    ticks = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]
+    fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks])
     told = in_words(f"beta {np.asarray(betas)[j]:g}: KL {distance[j]:.2f}, reward {np.asarray(reward)[j]:.2f}, true preference "
                     f"{np.asarray(gold)[j]:.2f}" for j in order)
     return describe(fig, f"Two lines over the KL at the end of each run. {told}.")

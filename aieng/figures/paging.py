@@ -167,7 +167,7 @@ def places_timeline(schedules: Mapping[str, Sequence[Sequence[int]]]) -> CourseF
         steps = max(len(row) for row in rows)
         told.append(f"{name}: {steps} steps, {used / max(1, used + idle):.0%} of the places busy")
     fig.update_layout(template=TEMPLATE, barmode="stack", height=150 + 190 * len(schedules), bargap=0.25, margin={"t": 96},
-                      title_text=headline("Who sits in which place", "a number is a request; crossed out: a place that computes padding"))
+                      title_text=headline("Who sits in which place", "a number is a request; crossed out: padding, or an empty place"))
     fig.update_annotations(font={"size": 14})
     fig.update_xaxes(range=[0, longest], title_text="")
     fig.update_xaxes(title_text="step (one token for every running request)", row=len(schedules), col=1)

@@ -67,6 +67,7 @@ def traffic_bars(
         told.append(f"{name}: " + ", ".join(f"{m:.3g} MB with {s} KiB" for s, m in zip(sizes, megabytes)))
     top = max(naive.values()) / 1e6
     low = min(min(m.values()) for m in (flash, formula, paper)) / 1e6
+    fig.update_xaxes(type="category")  # not a scale of numbers: 24, 48 and 96 stand side by side
     fig.update_yaxes(type="log", range=[np.log10(low) - 0.4, np.log10(top) + 0.3], tickformat="~g", dtick="D2")
     return describe(fig, f"Bar chart of the bytes that attention moves through slow memory. {'; '.join(told)}.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -55,6 +56,7 @@ def test_bars_of_one_place_are_as_long_as_their_values():
 
 def test_intervals_become_error_bars():
     (trace,) = draw.bars("T", "share", ["gold"], {"right": [0.5]}, low=[0.3], high=[0.6], as_percent=True).data
+    assert list(trace.y) == ["gold: 50%"]
     assert trace.error_x.array == pytest.approx([0.1]) and trace.error_x.arrayminus == pytest.approx([0.2])
 
 
@@ -68,7 +70,8 @@ def test_smoothed_lines_are_the_mean_of_the_last_ten():
 def test_marks_of_the_summary_stand_in_order_of_distance():
     reward, gold = draw.alignment_summary([0.0, 1.0], [3.0, 0.5], [0.1, 0.8], [1.5, 0.02]).data
     assert list(reward.x) == [0.02, 1.5] and list(reward.y) == [0.5, 3.0] and list(gold.y) == [0.8, 0.1]
-    assert [name.strip("β= ") for name in reward.text] == ["1", "0"]
+    figure = draw.alignment_summary([0.0, 1.0, 0.05], [3.0, 0.5, 2.9], [0.1, 0.8, 0.2], [1.5, 0.02, 1.45])
+    assert [note.text for note in figure.layout.annotations] == ["β = 1", "β = 0.05, 0"], "neighbours share a label"
 
 
 class TestColouredTokens:
@@ -85,7 +88,7 @@ class TestColouredTokens:
     def test_neighbours_differ_in_colour(self):
         html = draw.ColouredTokens(tuple("abcdef"), tuple(range(6))).html()
         colors = [part.split('"')[0] for part in html.split("background:")[1:]]
-        assert len(colors) == 6 and all(a != b for a, b in zip(colors, colors[1:]))
+        assert len(colors) == 6 and all(a != b for a, b in pairwise(colors))
 
     def test_no_tokens(self):
         assert "(no tokens)" in draw.ColouredTokens((), ()).html()

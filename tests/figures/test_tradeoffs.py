@@ -15,6 +15,7 @@ from aieng.figures.theme import alt_text, title_text
     draw.seeds({"PTQ": [50.0, 52.0], "QAT": [60.0]}, "Rounding", "accuracy (%)"),
     draw.mask_grid([np.eye(5, dtype=bool), np.ones((5, 5), dtype=bool)], 2),
     draw.draft_trace([([" the", " cat"], 1, " dog"), ([], 0, ".")]),
+    draw.draft_length_curves([0, 2], [np.nan, 0.5], [np.nan, 0.6], [1, 2], [1, 2.2], [1, 1.5], [1, 1.3]),
 ], ids=lambda f: title_text(f))
 def test_every_figure_has_a_title_and_words(figure):
     assert title_text(figure) and len(alt_text(figure)) > 40 and figure.data
@@ -29,7 +30,22 @@ def test_layers_needed():
 def test_trace_places():
     figure = draw.draft_trace([([" a", " b", " c"], 1, " x")])
     kept, thrown, own = figure.data
-    assert list(kept.x) == [0] and list(own.x) == [1] and list(thrown.x) == [2, 3]
+    places = [[round(float(at)) for at in np.array(bar.base) + np.array(bar.x) / 2] for bar in (kept, own, thrown)]
+    assert places == [[0], [1], [2, 3]] and list(own.text) == ["+·x"]
+    assert all(len(cell) <= 10 for cell in draw.draft_trace([([" interesting"], 1, "x")]).data[0].text), "no text leaves its cell"
+
+
+def test_the_dotted_line_is_the_best_of_each_size():
+    figure = draw.size_perplexity([("A one", 100, 40.0), ("B two", 90, 50.0), ("C three", 95, 60.0), ("D four", 80, 70.0)], 39.0)
+    line = next(trace for trace in figure.data if trace.name == "best for its size")
+    assert list(line.x) == [80, 90, 100] and list(line.y) == [70, 50, 40]
+
+
+def test_draft_curves_leave_out_what_was_not_proposed():
+    figure = draw.draft_length_curves([0, 2], [np.nan, 0.5], [np.nan, 0.6], [1, 2], [1, 2.2], [1, 1.5], [1, 1.3])
+    assert list(figure.data[0].x) == [2] and list(figure.data[2].x) == [0, 2] and "kept, measured: 0.50 at 2" in alt_text(figure)
+    with pytest.raises(ValueError, match="one each"):
+        draw.draft_length_curves([0, 2], [0.5], [0.6], [1], [1], [1], [1])
 
 
 def test_refusals():

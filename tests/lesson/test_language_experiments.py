@@ -31,7 +31,8 @@ def _quick(monkeypatch):
 class TinyLM:
     """Stands in for SmolLM2: words are tokens, and its logits are those of the table's row of the last word."""
 
-    config = LlamaConfig(vocab_size=4, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1, num_key_value_heads=1)
+    config = LlamaConfig(vocab_size=4, hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1,
+                         num_key_value_heads=1)
     words = ("The", " cat", " sat", ".")
 
     class Tokenizer:
@@ -116,7 +117,12 @@ class Shown:
 
     def __init__(self, monkeypatch):
         self.boxes: list[Any] = []
-        monkeypatch.setattr(prediction, "display", self.boxes.append)
+        self.later: list[Any] = []
+        monkeypatch.setattr(prediction, "display", self.show)
+
+    def show(self, box: Any, display_id: bool = False) -> Any:
+        self.boxes.append(box)
+        return type("Handle", (), {"update": lambda _, shown: self.later.append(shown)})()
 
     @property
     def button(self) -> Any:
@@ -178,7 +184,19 @@ class TestTheStopButton:
         shown = Shown(monkeypatch)
         made, _ = training(losses.cross_entropy, 6)
         assert list(shown.line.y) == made and list(shown.line.x) == [1, 2, 3, 4, 5, 6]
-        assert shown.button.disabled, "nothing is left to stop"
+        assert shown.button.disabled and len(shown.later) == 1, "nothing is left to stop, and the finding brings a figure of its own"
+
+    def test_a_click_is_not_sent_to_the_shell_that_is_busy(self, monkeypatch):
+        heard = []
+        monkeypatch.setattr(prediction, "hear_while_busy", heard.append)
+        shown = Shown(monkeypatch)
+        training(losses.cross_entropy, 1)
+        assert heard == [shown.button]
+        monkeypatch.undo()
+        shown.button.comm._reply_subshell_id = None  # what ipykernel 7.4 notes when the main shell writes to a widget
+        prediction.hear_while_busy(shown.button)
+        assert not hasattr(shown.button.comm, "_reply_subshell_id")
+        prediction.hear_while_busy(shown.button)
 
     def test_no_button_while_grading(self, monkeypatch):
         shown = Shown(monkeypatch)

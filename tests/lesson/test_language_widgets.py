@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from aieng.data.corpus import load_corpus
 from aieng.figures.language import ColouredTokens
 from aieng.figures.theme import CourseFigure, alt_text, title_text
-from aieng.generation import sampling
+from aieng.generation import rag, sampling
 from aieng.lesson.widgets.explorer import Explorer
-from aieng.lesson.widgets.language import TokenBox, beta_explorer, sampling_explorer, token_explorer
+from aieng.lesson.widgets.language import TokenBox, beta_explorer, retrieval_map, sampling_explorer, token_explorer
 
 STEPS = (sampling.scale_temperature, sampling.keep_top_k, sampling.keep_top_p, sampling.sample)
 WORDS = [" east", " sky", " west", " morning", " night", "."]
@@ -140,6 +141,21 @@ def test_an_error_of_the_learners_sampler_is_said():
     explorer = sampling_explorer(TinyLM(), *STEPS[:3], broken, shown=4)
     control(explorer, "Write").click()
     assert explorer.text == "RuntimeError: my mistake"
+
+
+def test_the_map_shows_what_retrieve_finds():
+    corpus = load_corpus()
+    asked = []
+
+    class Encoder:
+        def encode(self, texts):
+            asked.extend(texts)
+            return corpus.embeddings[[100 if "first" in text else 200 for text in texts]]
+
+    explorer = retrieval_map(rag.retrieve, Encoder(), corpus, k=3, question="the first")
+    assert asked == ["the first"] and f"1. {corpus.passages[100].title} (1.000)" in explorer.text and "3. " in explorer.text
+    next(c for c in explorer.children[1].children if c.description == "Your query:").value = "another"
+    assert f"1. {corpus.passages[200].title} (1.000)" in explorer.text
 
 
 def test_beta_picks_the_run():

@@ -60,9 +60,18 @@ def replay(pieces: list[bytes], merges: Any) -> None:
         split = {w: merged(s, pair) for w, s in split.items()}
 
 
+class _Vocabulary(dict[bytes, int]):
+    """A dict that says what is wrong with a token that it does not have."""
+
+    def __missing__(self, token: Any) -> int:
+        kind = type(token).__name__
+        why = "was never learned" if isinstance(token, bytes) else f"is of type {kind}, tokens are bytes: `piece[i:i+1]`"
+        raise KeyError(f"the vocabulary has no token {token!r}: it {why}")
+
+
 def _vocabulary(merges: list[tuple[bytes, bytes]], first: int = 0) -> dict[bytes, int]:
     tokens = [*(bytes([b]) for b in range(256)), *(a + b for a, b in merges)]
-    return {token: first + 3 * i for i, token in enumerate(dict.fromkeys(tokens))}
+    return _Vocabulary({token: first + 3 * i for i, token in enumerate(dict.fromkeys(tokens))})
 
 
 @prop("2.1", "merges are pairs of bytes")
@@ -72,7 +81,9 @@ def form(train_bpe: Any, encode: Any, decode: Any) -> None:
     expect(len(merges) == 5, f"Asked for 5 merges, you returned {len(merges)}.")
     for pair in merges:
         expect(isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(t, bytes) for t in pair),
-               f"A merge is a tuple (left, right) of two `bytes`; you have {pair!r}.")
+               f"A merge is a tuple (left, right) of two `bytes`; you have {pair!r}."
+               + (" Single bytes of a piece are `piece[i:i+1]`; `list(piece)` and `piece[i]` give numbers."
+                  if isinstance(pair, tuple) and any(isinstance(t, int) for t in pair) else ""))
 
 
 @prop("2.1", "the example by hand")

@@ -80,7 +80,7 @@ def top_p(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns,
     shares = torch.tensor([0.1, 0.45, 0.15, 0.3])
     logits = shares.log() + 3  # a constant changes no probability
     for p, want in ((0.5, [1, 3]), (0.44, [1]), (0.8, [1, 2, 3]), (0.95, [0, 1, 2, 3])):
-        got = _same_form(keep_top_p(logits, p), logits, "keep_top_p")
+        got = _same_form(keep_top_p(logits.clone(), p), logits, "keep_top_p")
         kept = got.isfinite().nonzero().flatten().tolist()
         expect(kept, f"p = {p} ruled out every token: the likeliest always stays, or nothing could be drawn.")
         if p == 0.5:
@@ -94,9 +94,9 @@ def top_p(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns,
 @prop("2.3", "each row has its own nucleus, in its own places")
 def rows(greedy: Fns, scale_temperature: Fns, keep_top_k: Fns, keep_top_p: Fns, sample: Fns) -> None:
     logits = torch.stack([_logits((30,), 2, 6.0), _logits((30,), 3, 0.3)])
-    got = keep_top_p(logits, 0.9)
+    got = keep_top_p(logits.clone(), 0.9)
     sizes = got.isfinite().sum(-1).tolist()
-    alone = [int(keep_top_p(row, 0.9).isfinite().sum()) for row in logits]
+    alone = [int(keep_top_p(row.clone(), 0.9).isfinite().sum()) for row in logits]
     expect(sizes == alone, f"Two rows together have nuclei of {sizes} tokens, one by one {alone}: rows must not mix.")
     expect(sizes[0] < sizes[1], f"A peaked and a flat row have nuclei of {sizes} tokens: top-p adapts to the distribution.")
     for row, kept in zip(logits, got):

@@ -40,6 +40,10 @@ def filled(table: Any, tokens: Iterable[int]) -> Any:
 @prop("4.1", "blocks are taken and given back")
 def take_and_give(allocator: Any, table: Any) -> None:
     pool = allocator(3, 4)
+    for name in ("allocate", "share", "free", "publish", "find", "ref_count"):
+        hidden = getattr(pool, name, None)
+        expect(callable(hidden), f"`{name}` should be a method, and on a new pool it is {hidden!r}. An attribute of the same name "
+                                 f"(`self.{name} = …`) hides the method: give it another name.")
     expect(pool.num_free == 3, f"A new pool of 3 blocks has num_free = 3; yours is {pool.num_free!r}. Is it a property?")
     taken = [pool.allocate() for _ in range(3)]
     expect(all(isinstance(b, int) and 0 <= b < 3 for b in taken), f"allocate returns a block's number, 0 to 2; yours gave {taken}.")

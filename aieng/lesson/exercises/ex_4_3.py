@@ -52,19 +52,20 @@ def token_by_token(x: Tensor, parts: tuple[Tensor, ...], top_k: int) -> Tensor:
 @prop("4.3", "the router's example by hand")
 @one_thread
 def router_by_hand(route: Any, dispatch: Any, balance: Any, layer: Any) -> None:
-    # Logits ln 1, ln 2, ln 5, ln 2: probabilities 0.1, 0.2, 0.5, 0.2.
-    router = torch.log(torch.tensor([[1.0], [2.0], [5.0], [2.0]]))
+    # Logits ln 2, ln 5, ln 10, ln 3: probabilities 0.1, 0.25, 0.5, 0.15.
+    router = torch.log(torch.tensor([[2.0], [5.0], [10.0], [3.0]]))
     got = route(torch.ones(1, 1), router, 2)
     expect(isinstance(got, tuple) and len(got) == 3, "The router returns three tensors: weights, chosen, probabilities.")
     weights, chosen, probabilities = got
     expect_shape(weights, (1, 2), "weights", "(tokens, top_k)")
     expect_shape(chosen, (1, 2), "chosen", "(tokens, top_k)")
     expect_shape(probabilities, (1, 4), "probabilities", "(tokens, num_experts): over all experts, also those not chosen.")
-    expect_close(probabilities, [[0.1, 0.2, 0.5, 0.2]], "Logits ln 1, ln 2, ln 5, ln 2 are the probabilities 0.1, 0.2, 0.5, 0.2.", 1e-4)
-    expect(int(chosen[0, 0]) == 2, f"Expert 2 has the largest probability, 0.5; you chose {chosen[0].tolist()}.")
-    expect(not torch.allclose(weights, torch.tensor([[0.5, 0.2]]), atol=1e-3),
-           "The two chosen probabilities, 0.5 and 0.2, have to be divided by their sum 0.7, so that a token's weights make 1.")
-    expect_close(weights, [[5 / 7, 2 / 7]], "The weights are 0.5 / 0.7 and 0.2 / 0.7.", 1e-4)
+    expect_close(probabilities, [[0.1, 0.25, 0.5, 0.15]],
+                 "Logits ln 2, ln 5, ln 10, ln 3 are the probabilities 0.1, 0.25, 0.5, 0.15.", 1e-4)
+    expect(chosen[0].tolist() == [2, 1], f"Experts 2 and 1 have the largest probabilities, 0.5 and 0.25; you chose {chosen[0].tolist()}.")
+    expect(not torch.allclose(weights, torch.tensor([[0.5, 0.25]]), atol=1e-3),
+           "The two chosen probabilities, 0.5 and 0.25, have to be divided by their sum 0.75, so that a token's weights make 1.")
+    expect_close(weights, [[2 / 3, 1 / 3]], "The weights are 0.5 / 0.75 and 0.25 / 0.75.", 1e-4)
 
 
 @prop("4.3", "every token has its own choice")

@@ -98,6 +98,11 @@ def exact(fold: Any, forward: Any, backward: Any) -> None:
         divides = 20 % block_m == 0 and 33 % block_n == 0
         where = "" if divides else " These do not divide the number of tokens: look at the last tile."
         expect(not torch.allclose(got[0], whole(q * math.sqrt(8), k, v)[0], atol=1e-4), "Your scores lack the factor 1/√head_dim.")
+        for other, what in ((1 / 8, "head_dim without its root"), (33**-0.5, "the root of the number of keys"),
+                            (20**-0.5, "the root of the number of queries"), (5**-0.5, "the root of value_dim"),
+                            (block_n**-0.5, "the root of block_n"), (block_m**-0.5, "the root of block_m")):
+            expect(abs(other - 8**-0.5) < 1e-3 or not torch.allclose(got[0], whole(q * (math.sqrt(8) * other), k, v)[0], atol=1e-5),
+                   f"Your scores are divided by {what}; it should be √head_dim, here √8.")
         expect_close(got[0], want, f"Tiles of {block_m} x {block_n}: the output is not attention's.{where}", 1e-4, 1e-5)
         expect_close(got[1], lse, f"Tiles of {block_m} x {block_n}: lse is not log Σ exp(score), that is highest + log(total).", 1e-4, 1e-5)
 

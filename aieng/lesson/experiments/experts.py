@@ -160,10 +160,11 @@ def dispatch_time(
             run()
             best[name] = min(best[name], 1e3 * factor * (time.perf_counter() - begin))
     mine, dense, single = best.values()
-    rows = "\n".join(f"| {name} | {ms:.3g} ms |" for name, ms in best.items())
+    rows = "\n".join(f"| {name} | {f'{ms:,.0f}' if ms >= 100 else f'{ms:.3g}'} ms |" for name, ms in best.items())
     sentence = (f"| {tokens:,} tokens, {experts} experts, top {top_k} | time |\n|---|---|\n{rows}\n\nComputing {top_k} of {experts} "
-                f"experts could save a factor of {experts / top_k:.0f}; sorting and adding leave {dense / mine:.1f}. One token at a "
-                f"time is {single / mine:.0f} times slower than in groups: each weight is fetched for one row.")
+                f"experts saves a factor of {experts / top_k:.0f} of the arithmetic; measured, with sorting and adding: "
+                f"{dense / mine:.1f}. One token at a time takes {single / mine:.0f} times as long as in groups: each weight is fetched for "
+                f"one row.")
     return Finding(sentence, None, {"milliseconds": best, "of_dense": dense / mine, "ideal": experts / top_k})
 
 

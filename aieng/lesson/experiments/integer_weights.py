@@ -83,7 +83,7 @@ def token_rate(*, tokens: int | None = None) -> Finding:
                 "operations that have nothing to do with the weights. (INT8 here means weights only; torch's own kernel multiplies them "
                 "with bfloat16 "
                 "activations.)")
-    figure = paired_bars(list(rate), {"tokens per second": list(rate.values())}, "Fewer bytes, more tokens", "tokens per second")
+    figure = paired_bars(list(rate), {"tokens per second": list(rate.values())}, "Bytes of a weight and speed", "tokens per second")
     return Finding(sentence, figure, {**rate, **{f"{name}_mb": mb for name, mb in size.items()}})
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import torch
-from IPython.display import display
+from IPython.display import HTML, display
 from tqdm.auto import tqdm
 
 from aieng.data.corpus import load_corpus
@@ -64,6 +64,15 @@ def bigrams_and_gpt(cross_entropy: Any, perplexity: Any, bigram_probabilities: A
         {"perplexity": found, "bigram": by_smoothing[best], "best_smoothing": best, "gpt": found["tiny GPT, trained"]})
 
 
+def hear_while_busy(widget: widgets.Widget) -> None:
+    """Let a widget's events reach the kernel while a cell runs.
+
+    JupyterLab sends them to a subshell, a thread beside the cell. ipykernel 7.4 (``ipykernel/comm/comm.py``) turns them round to the shell
+    that wrote to the widget last, which is the one that is busy; what it noted for that is forgotten here. Other versions note nothing.
+    """
+    vars(widget.comm).pop("_reply_subshell_id", None)
+
+
 class LiveCurve:
     """A loss curve that grows while a model is trained, with a stop button.
 
@@ -78,11 +87,13 @@ class LiveCurve:
         self._bar = tqdm(total=steps, unit="step", desc="training")
         self._figure: Any = None
         self._button: Any = None
+        self._shown: Any = None
         if interactive_allowed():
             self._figure = live(curves("Training loss", "step", "cross entropy (nats a token)", [0.0], {"loss": [7.0]}, markers=False))
             self._button = widgets.Button(description="Stop training", icon="stop", tooltip="End the training and keep what was learned")
             self._button.on_click(lambda _: self.stopped.set())
-            display(widgets.VBox([self._button, self._figure]))
+            self._shown = display(widgets.VBox([self._button, self._figure]), display_id=True)
+            hear_while_busy(self._button)
 
     def __call__(self, step: int, loss: float) -> bool:
         self.losses.append(loss)
@@ -92,11 +103,12 @@ class LiveCurve:
         return not self.stopped.is_set()
 
     def close(self) -> None:
-        """Draw what came since the last time, and take the button's use away."""
+        """Take the button and its curve away: nothing is left to stop, and the finding shows the whole curve."""
         self._bar.close()
         self._draw()
-        if self._button is not None:
+        if self._shown is not None:
             self._button.disabled = True
+            self._shown.update(HTML(""))
 
     def _draw(self) -> None:
         if self._figure is not None and self.losses:
@@ -164,7 +176,7 @@ def train_a_gpt(cross_entropy: Any, *, steps: int = 500, prompts: tuple[str, ...
 
 
 def _quoted(text: str) -> str:
-    flat = " ".join(text.split())
+    flat = "".join(sign if sign.isprintable() else "\ufffd" for sign in " ".join(text.split()))
     return "`" + flat.replace("`", "'")[:160] + "`"
 
 

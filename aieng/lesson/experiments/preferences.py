@@ -89,7 +89,7 @@ def reward_from_comparisons(bradley_terry_loss: Any, *, pairs: int = 1000) -> Fi
         f"{pairs - int(0.8 * pairs)} new pairs the reward agrees with the annotator's choice {setting.agreement:.0%} of the time. The "
         f"annotator "
         f"likes {', '.join(liked)} (each once, two at most) and hates repetition, and it is not always of one mind, as people are; the "
-        f"model gives its highest values to the tokens below. "
+        f"model gives its highest values to the tokens in the figure. "
         "Repetition is rare in the pairs, so it has hardly heard of that rule.",
         bars("What the reward model pays "
              "for", "value of one occurrence", [t.replace(" ", "·") for t in tokens], {"value": best.values.tolist()}),

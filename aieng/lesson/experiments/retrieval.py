@@ -59,8 +59,7 @@ def chunk_sizes(chunk: Any, encoder: Any, corpus: Corpus, *, sizes: tuple[int, .
         f"with overlap is {best:.0%}. Overlap costs about twice the chunks ({made['overlap of half a chunk'][1]} instead of "
         f"{made['no overlap'][1]} at {sizes[1]} words). Large chunks hold more, so they hit more often by their mere size; they also fill "
         f"the prompt.",
-        curves("Chunk size against finding the "
-               "answer", "words a chunk", "answer in the nearest chunk (share of questions)", list(sizes), hits, log_x=True),
+        curves("Is the answer in the nearest chunk?", "words a chunk (log scale)", "share of questions", list(sizes), hits, log_x=True),
         {"hits": hits, "chunks": made, "questions": len(asked)})
 
 

@@ -109,9 +109,9 @@ def greedy_repeats(
     texts = "\n\n".join(f"**{name}:** `{text} …`" for name, text in shown.items())
     return Finding(
         f"Of all runs of three tokens, {distinct['greedy']:.0%} are different in greedy text, {distinct['T = 0.8, top-p 0.95']:.0%} with "
-        f"temperature 0.8 and top-p 0.95, {distinct['T = 1.5, nothing cut']:.0%} at temperature 1.5 ({len(prompts)} prompts, {tokens} "
-        f"tokens "
-        f"each). Read the three beginnings: variety alone is no quality.\n\n{texts}",
+        f"temperature 0.8 and top-p 0.95, {distinct['T = 1.5, nothing cut']:.0%} at temperature 1.5 "
+        f"({len(prompts)} prompt{'s' * (len(prompts) > 1)}, {tokens} tokens each). "
+        f"Read the three beginnings: variety alone is no quality.\n\n{texts}",
         bars("How much of the text is "
              "new", "different 3-token runs (share of all)", list(distinct), {"share": list(distinct.values())}, as_percent=True),
         {"distinct": distinct, "greedy": distinct["greedy"], "nucleus": distinct["T = 0.8, top-p 0.95"]})

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from scipy.stats import chisquare
 
-from aieng.figures.tradeoffs import draft_trace, lines, paired_bars
+from aieng.figures.tradeoffs import draft_length_curves, draft_trace, paired_bars
 from aieng.generation.speculative import Speculation, expected_tokens, speculative_generate
 from aieng.lesson.environment import quick
 from aieng.lesson.finding import Finding, experiment
@@ -66,35 +66,42 @@ def two_tasks(prompt_lookup: Any, verify_greedy: Any, *, tokens: int | None = No
 @experiment
 def draft_lengths(prompt_lookup: Any, verify_greedy: Any, *, lengths: tuple[int, ...] = (0, 1, 2, 4, 7, 11),
                   tokens: int | None = None) -> Finding:
-    """Tokens per pass against the longest draft, beside the formula with one acceptance rate for all.
+    """Share of drafts kept and tokens per pass against the longest draft, beside the formulas with one probability for all.
 
-    The numbers: `lengths`, `measured`, `formula`, `cost` (seconds of a pass over k + 1 tokens / of one token), `predicted` (speed-up).
+    The numbers: `lengths`, `kept`, `kept_formula`, `measured`, `formula` (tokens per pass), `rate` (the probability a, from the longest
+    drafts), `cost` (seconds of a pass over k + 1 tokens / of one token), `predicted` (speed-up).
     """
     lm = smollm2()
     lengths = lengths[:3] if quick() else lengths
     tokens = tokens or (12 if quick() else 40)
     ids = lm.chat_ids([{"role": "user", "content": TASKS["copying"]}])
     runs = [_speculate(lm, ids, tokens, k, prompt_lookup, verify_greedy) for k in lengths]
-    rate = runs[-1].acceptance_rate
+    rate = kept_probability(runs[-1])
+    kept = [r.acceptance_rate if k else float("nan") for k, r in zip(lengths, runs)]
+    kept_formula = [(expected_tokens(rate, k) - 1) / k if k else float("nan") for k in lengths]
     measured = [r.tokens_per_pass for r in runs]
     formula = [expected_tokens(rate, k) for k in lengths]
     cost = [_pass_seconds(lm, k + 1) for k in lengths]
     cost = [c / cost[0] for c in cost]
     predicted = [m / c for m, c in zip(measured, cost)]
     best = max(range(len(lengths)), key=lambda i: predicted[i])
-    sentence = (f"With drafts of up to {lengths[-1]} tokens, {rate:.0%} of the proposed ones are kept. The formula (1 − a^(k+1)) / (1 − "
-                f"a) assumes that each is kept "
-                f"with this same probability whatever came before; here drafts are right for long stretches and then wrong, so it gives "
-                f"{formula[-1]:.1f} tokens "
-                f"per pass where {measured[-1]:.1f} are measured. A pass over {lengths[-1] + 1} tokens takes {cost[-1]:.2f} times as long "
-                f"as over one. Tokens per pass "
+    sentence = (f"Of the draft tokens that were looked at, {rate:.0%} agreed with the model: this is a. What stands behind a disagreement "
+                f"is thrown away unread, so only {kept[-1]:.0%} of all proposed tokens are kept with drafts of up to {lengths[-1]}. The "
+                f"formula takes the same a for each token, and a draft of full length in each pass; it gives {formula[-1]:.1f} tokens per "
+                f"pass where {measured[-1]:.1f} are measured, since a lookup is right for long stretches and then wrong, and sometimes "
+                f"finds nothing. A pass over {lengths[-1] + 1} tokens takes {cost[-1]:.2f} times as long as over one. Tokens per pass "
                 f"divided by that: best at {lengths[best]} draft tokens, {predicted[best]:.1f} times as fast (without the prompt's time).")
-    figure = lines({"measured tokens per pass": (lengths, measured), "formula, one acceptance rate": (lengths, formula),
-                    "cost of the pass": (lengths, cost),
-                    "speed-up: tokens per pass / cost": (lengths, predicted)}, "How long should a draft be?", "longest draft (tokens)",
-                   "tokens per pass, or times one token's pass")
+    figure = draft_length_curves(lengths, kept, kept_formula, measured, formula, cost, predicted)
     return Finding(sentence, figure,
-                   {"lengths": lengths, "measured": measured, "formula": formula, "cost": cost, "predicted": predicted, "rate": rate})
+                   {"lengths": lengths, "kept": kept, "kept_formula": kept_formula, "measured": measured, "formula": formula, "cost": cost,
+                    "predicted": predicted, "rate": rate})
+
+
+def kept_probability(run: Speculation) -> float:
+    """The share of right ones among the draft tokens that were compared: all accepted ones, and the first wrong one of each pass."""
+    accepted = sum(r.accepted for r in run.rounds)
+    wrong = sum(r.accepted < len(r.proposed) for r in run.rounds)
+    return accepted / (accepted + wrong) if accepted + wrong else 0.0
 
 
 def _pass_seconds(lm: SmolLM2, tokens: int, past: int = 100) -> float:

@@ -149,7 +149,7 @@ def backward_memory(flash_forward: Any, flash_backward: Any, *, tokens: int = 20
     difference = max(float((a - b).abs().max()) for a, b in zip(by_autograd(), in_tiles()))
     naive, tiled = peak_bytes(by_autograd), peak_bytes(in_tiles)
     sentence = (f"Forward and backward over {tokens:,} tokens, 2 heads: autograd through the matrix holds {_megabytes(naive)} at its peak, "
-                f"the tiles {_megabytes(tiled)}, {naive / tiled:.0f} times less. The gradients differ by at most {difference:.1g}.")
+                f"the tiles {_megabytes(tiled)}, {naive / tiled:.1f} times less. The gradients differ by at most {difference:.1g}.")
     return Finding(sentence, None, {"naive": naive, "tiled": tiled, "difference": difference})
 
 

@@ -7,13 +7,17 @@ from html import escape
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import torch
 from torch import Tensor
 
+from aieng.data.projection import pca_2d
 from aieng.figures import language as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
+from aieng.lesson.widgets.vectors import corpus_explorer
+from aieng.vectors.distances import knn
 
 Encode = Callable[[str], Sequence[int]]
 
@@ -168,3 +172,22 @@ def beta_explorer(runs: Sequence[dict[str, Any]]) -> Explorer | CourseFigure:
     pick.observe(guarded(explorer, update), "value")
     update()
     return explorer
+
+
+def retrieval_map(retrieve: Any, encoder: Any, corpus: Any, *, k: int = 5,
+                  question: str = "Which strait separates the European and Asian parts of Turkey?") -> Explorer | CourseFigure:
+    """Section 01's map with a box for a question: the passages that the learner's `retrieve` finds light up and are listed.
+
+    Parameters
+    ----------
+    retrieve : (question, embed, search, k) to a list of (id, score)
+    encoder : has `encode`, texts to an (n, dim) array
+    corpus : has `passages` and `embeddings`, as `corpus_explorer` wants it
+    question, k : what to begin with
+    """
+
+    def found(vector: Any, embeddings: Any, count: int) -> tuple[Any, Any]:
+        hits = list(retrieve("", lambda _: np.asarray(vector)[None], lambda queries, n: knn(queries, embeddings, n, "ip"), count))
+        return np.array([score for _, score in hits], dtype=float), np.array([i for i, _ in hits], dtype=int)
+
+    return corpus_explorer(corpus, pca_2d(corpus.embeddings), encoder.encode, found, query=question, k=k)
