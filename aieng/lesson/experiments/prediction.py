@@ -162,14 +162,15 @@ def train_a_gpt(cross_entropy: Any, *, steps: int = 500, prompts: tuple[str, ...
     if not losses:
         return Finding("The training was stopped before its first step; run the cell again to train.", data={"losses": [], "gpt": gpt})
     after = [write(gpt, p, seed=n) for n, p in enumerate(prompts)]
+    weights = sum(w.numel() for w in gpt.weights.values())
     first, last = losses[0], sum(losses[-10:]) / len(losses[-10:])
     texts = "\n\n".join(f"*before:* {_quoted(a)}  \n*after {len(losses)} steps:* {_quoted(b)}" for a, b in zip(before, after))
     return Finding(
         f"{len(losses)} steps in {seconds:.0f} s took the loss from {first:.2f} (ln 1,026 = 6.93 is pure guessing) to {last:.2f} nats a "
         f"token: "
-        f"from {math.exp(first):,.0f} equally likely tokens to {math.exp(last):,.0f}. Its text looks like a definition, and "
-        f"means "
-        f"little: half a million weights and a minute are a beginning.\n\n{texts}",
+        f"from {math.exp(first):,.0f} equally likely tokens to {math.exp(last):,.0f}. "
+        + (f"Its text looks like a definition, and means little: {weights / 1e6:.1f} million weights and a minute are a beginning."
+           if last < 4.5 else "Its text is no language yet: that takes some hundred steps.") + f"\n\n{texts}",
         curves("Training loss of your tiny GPT", "step", "cross entropy (nats a token)", list(range(1, len(losses) + 1)), {"loss": losses},
                markers=False, levels={"guessing": 6.93}),
         {"losses": losses, "first": first, "last": last, "seconds": seconds, "gpt": gpt})
