@@ -103,6 +103,12 @@ def _call_prompt(descriptions: str) -> CallPrompt:
     return CallPrompt(_model(), json.loads(descriptions), 96 + TOKENS)
 
 
+@lru_cache(maxsize=4)
+def _chooser(purposes: str) -> Chooser:
+    """The same for the prompts that choose a tool."""
+    return Chooser(_model(), json.loads(purposes))
+
+
 def free_text(lm: SmolLM2, next_logits: Callable[[Sequence[int]], Tensor], sampler: Callable[[Tensor], Tensor]) -> str:
     """What the model writes without a mask, up to its end sign."""
     made: list[int] = []
@@ -153,7 +159,9 @@ def valid_calls(describe: Any, constrained_decode: Any, tools: Tools, *, count: 
     sentence = (
         f"| question | {who} | SmolLM2 under your mask |\n|---|---|---|\n"
         + "\n".join(rows)
-        + f"\n\nThe stored run ({run['date']}, seeds {run['seeds']}, at most {run['max_new_tokens']} tokens): {measured}. "
+        + f"\n\nThe stored run ({run['date']}, seeds {run['seeds']}, at most {run['max_new_tokens']} tokens; a free text without a brace "
+        f"in its first "
+        f"{run['patience']} was given up): {measured}. "
         "A mask guarantees the form. Whether the tool and its arguments make sense is another matter."
     )
     bars = {f"{way}": {KINDS[k]: run["kinds"][way].get(k, 0) for k in KINDS} for way in ("free", "constrained")}
@@ -219,10 +227,10 @@ def tool_choice() -> Finding:
     asked, run = record["questions"], record["choice"]
     shares = {label: {m: _shares(chosen[m], asked) for m in METHODS} for label, chosen in run["chosen"].items()}
     best = "noisy channel"
-    lm, same, rows = _model(), 0, []
+    same, rows = 0, []
     picks = [i for k in range(3) for i in range(20 * k, 20 * k + (1 if quick() else 2))]
     for label in (CLEAR, VAGUE):
-        chooser = Chooser(lm, run["sets"][label])
+        chooser = _chooser(json.dumps(run["sets"][label]))
         for i in picks:
             name = chooser.choose(asked[i]["question"], "noisy channel")
             same += name == run["chosen"][label]["noisy channel"][i]
@@ -274,7 +282,7 @@ def answer_with_tools(describe: Any, run_tool: Any, constrained_decode: Any, too
     """
     lm, record = _model(), stored()
     asked, stored_rows = record["questions"], record["loop"]["rows"]
-    chooser = Chooser(lm, {name: describe(f)["description"] for name, f in tools.items()})
+    chooser = _chooser(json.dumps({name: describe(f)["description"] for name, f in tools.items()}))
     other = endpoint_from_environment()
     who = "SmolLM2" if other is None else other.model
     rows = []

@@ -84,7 +84,9 @@ def mask_explorer(describe: Any, constrained_decode: Any, tools: Tools) -> Explo
         layout=widgets.Layout(width="min(520px, 100%)"),
         **_LOOK,
     )
-    button = widgets.Button(description="Write another call", icon="pencil", tooltip="The same question, another draw")
+    button = widgets.Button(
+        description="Write another call", icon="pencil", tooltip="The same question, another draw", layout=widgets.Layout(width="auto")
+    )
     explorer = Explorer([box, button], [figure], "What the mask permits, token by token")
     seed = 0
 
