@@ -32,26 +32,37 @@ from aieng.generation.constrained import (
 
 BYTES = [bytes([b]) for b in range(256)]
 SCHEMA = {
-    "type": "object", "properties": {"n": {"type": "integer"}, "words": {"type": "array", "items": {"type": "string"}},
-                                     "kind": {"enum": ["a", 2, None]}, "x": {"anyOf": [{"type": "number"}, {"type": "null"}]},
-                                     "ok": {"type": "boolean"}},
-    "required": ["n", "kind"], "additionalProperties": False,
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer"},
+        "words": {"type": "array", "items": {"type": "string"}},
+        "kind": {"enum": ["a", 2, None]},
+        "x": {"anyOf": [{"type": "number"}, {"type": "null"}]},
+        "ok": {"type": "boolean"},
+    },
+    "required": ["n", "kind"],
+    "additionalProperties": False,
 }
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="abc", max_size=8))
 def test_automaton_matches_what_re_matches(text):
-    pattern = sequence(repeat(one_of(b"ab")), either(literal("c"), sequence(literal("ab"), optional(literal("cc")))), repeat(literal("a"), most=2))
+    pattern = sequence(
+        repeat(one_of(b"ab")), either(literal("c"), sequence(literal("ab"), optional(literal("cc")))), repeat(literal("a"), most=2)
+    )
     assert Automaton(pattern).matches(text) == bool(re.fullmatch(r"[ab]*(c|ab(cc)?)a{0,2}", text))
 
 
-@pytest.mark.parametrize(("pattern", "good", "bad"), [
-    (INTEGER, ["0", "-7", "120"], ["", "01", "-", "1.5", "+1"]),
-    (NUMBER, ["0.5", "-12.25", "3"], [".5", "1.", "1e5"]),
-    (BOOLEAN, ["true", "false"], ["True", "tru"]),
-    (STRING, ['""', '"é 猫 🙂"', r'"a\"b\\c\n"'], ['"', "'a'", '"a"b"', '"\n"', r'"\x"']),
-])
+@pytest.mark.parametrize(
+    ("pattern", "good", "bad"),
+    [
+        (INTEGER, ["0", "-7", "120"], ["", "01", "-", "1.5", "+1"]),
+        (NUMBER, ["0.5", "-12.25", "3"], [".5", "1.", "1e5"]),
+        (BOOLEAN, ["true", "false"], ["True", "tru"]),
+        (STRING, ['""', '"é 猫 🙂"', r'"a\"b\\c\n"'], ['"', "'a'", '"a"b"', '"\n"', r'"\x"']),
+    ],
+)
 def test_json_values_by_hand(pattern, good, bad):
     automaton = Automaton(pattern)
     assert all(automaton.matches(text) for text in good) and not any(automaton.matches(text) for text in bad)
@@ -66,11 +77,24 @@ def test_json_strings_of_any_text(text):
         assert Automaton(STRING).matches(written)
 
 
-@pytest.mark.parametrize("value", [
-    {"n": 1, "kind": "a"}, {"n": -3, "words": [], "kind": None}, {"n": 0, "words": ["x", "y z"], "kind": 2, "x": 1.5, "ok": True},
-    {"n": 4, "kind": 2, "x": None}, {"kind": "a"}, {"n": 1}, {"n": "1", "kind": "a"}, {"n": 1, "kind": "b"}, {"n": 1, "kind": "a", "z": 1},
-    {"n": 1, "words": [1], "kind": "a"}, {"n": 1, "kind": "a", "ok": 1}, [], 3,
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"n": 1, "kind": "a"},
+        {"n": -3, "words": [], "kind": None},
+        {"n": 0, "words": ["x", "y z"], "kind": 2, "x": 1.5, "ok": True},
+        {"n": 4, "kind": 2, "x": None},
+        {"kind": "a"},
+        {"n": 1},
+        {"n": "1", "kind": "a"},
+        {"n": 1, "kind": "b"},
+        {"n": 1, "kind": "a", "z": 1},
+        {"n": 1, "words": [1], "kind": "a"},
+        {"n": 1, "kind": "a", "ok": 1},
+        [],
+        3,
+    ],
+)
 def test_objects_like_jsonschema(value):
     """Written in the schema's order, a value is in the language exactly when jsonschema accepts it."""
     fits = jsonschema.Draft202012Validator(SCHEMA).is_valid(value)
@@ -109,8 +133,12 @@ def test_random_models_write_what_jsonschema_accepts_within_the_budget(budget):
     for seed in range(40):
         generator = torch.Generator().manual_seed(seed)
         table = 4 * torch.randn(len(tokens), len(tokens), generator=generator)
-        made = constrained_decode(lambda ids, t=table: t[ids[-1] if ids else 0], grammar, budget,
-                                  lambda row, g=generator: torch.multinomial(row.softmax(-1), 1, generator=g))
+        made = constrained_decode(
+            lambda ids, t=table: t[ids[-1] if ids else 0],
+            grammar,
+            budget,
+            lambda row, g=generator: torch.multinomial(row.softmax(-1), 1, generator=g),
+        )
         value = json.loads(b"".join(tokens[t] for t in made).decode())
         assert len(made) <= budget and jsonschema.Draft202012Validator(SCHEMA).is_valid(value)
 
