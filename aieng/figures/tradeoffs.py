@@ -116,7 +116,7 @@ def lines(series: Mapping[str, tuple[ArrayLike, ArrayLike]], title: str, x: str,
     if places is not None:
         fig.update_xaxes(tickvals=list(places), ticktext=[f"{v:,g}" for v in places])
     if log_y:
-        fig.update_yaxes(type="log", tickformat="~g", dtick=1 if _span(series) > 10 else None)
+        fig.update_yaxes(type="log", tickformat="~g", dtick=1 if _span(series) > 100 else "D2")  # 1, 2, 5, 10, …
     return describe(fig, f"Line plot, {y} against {x}: {'; '.join(told)}.")
 
 

@@ -1,9 +1,10 @@
 """The explorers of section 05: the controls change the picture and its words; under a grader there is a still figure."""
 
+import pytest
 import torch
 
 from aieng.figures.theme import CourseFigure
-from aieng.lesson.experiments.stored_measurements import size_against_perplexity
+from aieng.lesson.experiments.stored_measurements import nf4_beside_bitsandbytes, qlora_in_time, size_against_perplexity
 from aieng.lesson.widgets.explorer import Explorer
 from aieng.lesson.widgets.tradeoffs import levels_explorer, mask_painter
 from aieng.quantization.integer import quantize_groups
@@ -47,3 +48,19 @@ def test_stored_measurement_says_what_the_course_says():
     for bits in (4, 3):
         assert table[f"GPTQ {bits} bits, group 64"]["perplexity"] < table[f"RTN {bits} bits, group 64"]["perplexity"]
     assert table["NF4, block 64"]["perplexity"] < table["INT4 absmax, block 64"]["perplexity"]
+
+
+def test_stored_fine_tuning_closes_most_of_the_gap():
+    found = qlora_in_time()
+    data = found.data
+    assert data["steps"][0] == 0 and data["last"] == data["steps"][-1] >= 100
+    low, high = data["interval"]
+    assert low < 0.05 < high and data["gap"] < data["short_gap"] / 2, "the short run's gap closes with more steps; 5 % cannot be excluded"
+    assert data["lora"] == sorted(data["lora"], reverse=True) and data["qlora"][0] > data["lora"][0]
+    assert data["gap"] == pytest.approx(sum(data["gaps"][data["last"]]) / len(data["gaps"][data["last"]]))
+    assert f"{data['gap']:+.1%}" in found.sentence
+
+
+def test_our_nf4_is_bitsandbytes():
+    for row in nf4_beside_bitsandbytes().data.values():
+        assert row["different"] <= 1e-5 * row["of"] and abs(row["ours"] / row["theirs"] - 1) < 1e-4
