@@ -47,7 +47,7 @@ lab: setup
 test: $(VENV)/test models
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup --durations=25
 
 grade: $(VENV)/lab
 	@$(PY) -m autograder grade $(NB) $(ARGS)

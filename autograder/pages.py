@@ -77,8 +77,9 @@ def page(book: NotebookNode, title: str) -> str:
     exporter.register_filter("markdown2html", markdown)
     body, _ = exporter.from_notebook_node(book, {"metadata": {"name": title}})
     body = re.sub(r"<script\b[^>]*\bsrc=[\"']https?://[^>]*>\s*</script>", "", body)
-    # What nbconvert's template brings for MathJax and for widgets would look for them on the network.
+    # What nbconvert's template brings for MathJax and Mermaid would look for them on the network.
     body = re.sub(r"<!-- Load mathjax -->.*?<!-- End of mathjax configuration -->", "", body, flags=re.S)
+    body = re.sub(r'<script type="module">.*?</script>', "", body, flags=re.S)
     return body.replace("</head>", '<script src="plotly.min.js"></script></head>', 1)
 
 

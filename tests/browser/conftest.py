@@ -20,8 +20,9 @@ from autograder import notebooks
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """One worker runs all of them, so that one JupyterLab serves them."""
+    """One worker runs all tests of this folder, so that one JupyterLab serves them."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
@@ -84,3 +85,14 @@ def browser():
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser, lab):
+    """A tab; afterwards the kernels that it started are shut down, so that one section does not weigh on the next."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+    yield page
+    page.close()
+    for kernel in json.loads(urllib.request.urlopen(f"{lab}/api/kernels?token=t", timeout=20).read()):
+        request = urllib.request.Request(f"{lab}/api/kernels/{kernel['id']}?token=t", method="DELETE")
+        urllib.request.urlopen(request, timeout=20).close()

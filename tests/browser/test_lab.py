@@ -5,8 +5,7 @@ from __future__ import annotations
 SLUG = "01-vectors"
 
 
-def test_formgrader_and_create_assignment_open(lab, browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+def test_formgrader_and_create_assignment_open(lab, page):
     page.goto(f"{lab}/formgrader/manage_assignments?token=t")
     page.get_by_text(SLUG).first.wait_for(timeout=60_000)
     page.goto(f"{lab}/lab/tree/solutions/{SLUG}/{SLUG}.ipynb?token=t&reset")
@@ -14,4 +13,3 @@ def test_formgrader_and_create_assignment_open(lab, browser):
     assert page.evaluate("() => jupyterapp.commands.listCommands().filter(c => c.startsWith('nbgrader')).length") > 0
     page.evaluate("async () => { await jupyterapp.commands.execute('nbgrader:open-create-assignment') }")
     page.locator(".nbgrader-NotebookWidget, .nbgrader-CreateAssignmentWidget, [class*=nbgrader-]").first.wait_for(timeout=30_000)
-    page.close()

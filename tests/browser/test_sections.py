@@ -84,8 +84,7 @@ def move_by_keyboard(page, explorer):
 
 
 @pytest.mark.parametrize("section", READY, ids=lambda s: s.number)
-def test_a_section_as_a_learner_meets_it(lab, browser, section):
-    page = browser.new_page(viewport={"width": 1280, "height": 1400})
+def test_a_section_as_a_learner_meets_it(lab, page, section):
     outside: list[str] = []
     page.on("request", lambda r: None if r.url.startswith((lab, "data:", "blob:", "ws:")) else outside.append(r.url))
     opened(page, lab, section.slug)
@@ -123,4 +122,3 @@ def test_a_section_as_a_learner_meets_it(lab, browser, section):
     label = page.locator("[role=progressbar][aria-label*='Progress over the course']").first.get_attribute("aria-label")
     assert int(json.loads(label.split(":")[1].split()[0])) >= 1, label
     assert outside == []
-    page.close()

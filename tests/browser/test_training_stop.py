@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 CODE = """
 import time
 from aieng.lesson.experiments.prediction import LiveCurve
@@ -25,13 +23,6 @@ RUN_FIRST_CODE = """async (code) => {
 }"""
 PRINTED = """() => [...jupyterapp.shell.currentWidget.content.model.sharedModel.cells].flatMap(
     c => (c.toJSON().outputs ?? []).filter(o => o.output_type === 'stream').map(o => [o.text].flat().join(''))).join('')"""
-
-
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport={"width": 1280, "height": 1400})
-    yield page
-    page.close()
 
 
 def test_a_click_ends_the_training_while_the_cell_runs(page, lab):
