@@ -43,7 +43,8 @@ def course():
     folder = root / "autograder" / "classroom" / "submitted" / "ada" / "01-vectors"
     folder.mkdir(parents=True)
     shutil.copyfile(ROOT / "notebooks" / "01-vectors" / "01-vectors.ipynb", folder / "01-vectors.ipynb")
-    (folder / "timestamp.txt").write_text("2026-11-02 09:00:00.000000 UTC")  # as the exchange writes it: feedback is released by it
+    for name, text in (("timestamp.txt", "2026-11-02 09:00:00.000000 UTC"), ("submission_secret.txt", "a secret")):
+        (folder / name).write_text(text)  # as nbgrader submit writes them: feedback is released by them
     (root / "exchange").mkdir()
     (root / "exchange").chmod(0o777)
     yield root

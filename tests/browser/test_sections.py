@@ -43,7 +43,7 @@ RUN_COVER = """async () => {
     }
 }"""
 # What an interactive figure shows at the moment: its words, its data and its layout.
-SHOWN = """explorer => JSON.stringify([explorer.querySelector('.aieng-alt')?.textContent,
+SHOWN = """explorer => JSON.stringify([[...explorer.querySelectorAll('[role=status]')].map(e => e.textContent),
     [...explorer.querySelectorAll('.js-plotly-plot')].map(g => [g.data, g.layout.title, g.layout.annotations, g.layout.shapes])])"""
 AXE = """async () => {
     const found = await axe.run({ include: [['.jp-OutputArea-output']] }, { resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa'] });
@@ -101,7 +101,7 @@ def test_a_section_as_a_learner_meets_it(lab, page, section):
 
     explorers = page.locator(".aieng-explorer")
     assert explorers.count() >= 1
-    still = [explorers.nth(i).locator(".aieng-alt").inner_text()[:80] for i in range(explorers.count())
+    still = [explorers.nth(i).inner_text()[:80] for i in range(explorers.count())
              if move_by_keyboard(page, explorers.nth(i)) is None]
     assert not still, f"interactive figures that no key changed: {still}"
 
