@@ -145,8 +145,13 @@ def _grade_class(args: argparse.Namespace) -> int:
     return 1 if any(r.problem for r in reports) else 0
 
 
+def _sections(args: argparse.Namespace) -> list[str]:
+    """The sections that were asked for, or all that have a notebook."""
+    return [course.section(s).slug for s in args.sections] or releasing.sections()
+
+
 def _release(args: argparse.Namespace) -> int:
-    slugs = [course.section(s).slug for s in args.sections] or releasing.sections()
+    slugs = _sections(args)
     if args.check:
         old = [slug for slug in slugs if releasing.stale(slug)]
         print(f"stale: {', '.join(old)}; run make release" if old else f"{len(slugs)} released notebooks are up to date")
@@ -182,7 +187,7 @@ def _banks(args: argparse.Namespace) -> int:
 def _claims(args: argparse.Namespace) -> int:
     from autograder import ledger
 
-    stored = ledger.write([course.section(s).slug for s in args.sections] or releasing.sections())
+    stored = ledger.write(_sections(args))
     print(f"{sum(len(entry['rows']) for entry in stored.values())} claims in {ledger.PATH.relative_to(notebooks.ROOT)}")
     return 0
 
@@ -190,7 +195,7 @@ def _claims(args: argparse.Namespace) -> int:
 def _pages(args: argparse.Namespace) -> int:
     from autograder import pages
 
-    written = pages.write([course.section(s).slug for s in args.sections] or releasing.sections())
+    written = pages.write(_sections(args))
     print(f"open {written[0]}")
     return 0
 

@@ -8,6 +8,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from aieng.lesson import course
+from aieng.lesson.boxes import WordedBox
 from aieng.lesson.checking import hints_of
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.html import Card, code_spans
@@ -27,7 +28,7 @@ def hint(exercise_id: str, number: int | None = None) -> None:
         display(Card(title, "open", note=f'`hint("{exercise_id}", 1)` shows the first of three.'))
 
 
-class HintBox(widgets.VBox):
+class HintBox(WordedBox):
     """A button that reveals the next hint; reached and pressed by keyboard like any button."""
 
     def __init__(self, exercise_id: str, texts: tuple[str, ...]) -> None:
@@ -52,8 +53,6 @@ class HintBox(widgets.VBox):
         self.button.description = f"Show hint {self.shown + 1} of {len(self._texts)}" if left else "All hints are open"
         self.button.disabled = not left
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        if isinstance(bundle, tuple):
-            bundle = bundle[0]
-        return bundle | {"text/plain": f'Three hints: hint("{self._exercise_id}", 1), then 2, then 3.'}
+    def plain(self) -> str:
+        """How to read the hints without a button."""
+        return f'Three hints: hint("{self._exercise_id}", 1), then 2, then 3.'

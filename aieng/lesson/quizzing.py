@@ -17,6 +17,7 @@ import ipywidgets as widgets
 from IPython.display import display
 
 from aieng.lesson import course, progress
+from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import grading, interactive_allowed, spare_stderr
 from aieng.lesson.html import Card, Line, code_spans
 
@@ -107,7 +108,7 @@ def _plain(questions: tuple[Question, ...]) -> str:
     return "\n\n".join(parts)
 
 
-class QuizBox(widgets.VBox):
+class QuizBox(WordedBox):
     """The questions as radio buttons (arrow keys choose), feedback under each, and the line to hand in at the end."""
 
     def __init__(self, questions: tuple[Question, ...]) -> None:
@@ -144,8 +145,6 @@ class QuizBox(widgets.VBox):
         self.hand_in.value = ("<div role='status' style='color:var(--jp-ui-font-color1);margin-top:.6em'>To hand in, write "
                               f"this in the cell below: <code>return \"{self.line}\"</code></div>")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        if isinstance(bundle, tuple):
-            bundle = bundle[0]
-        return bundle | {"text/plain": _plain(self.questions)}
+    def plain(self) -> str:
+        """The questions and their options."""
+        return _plain(self.questions)

@@ -119,9 +119,9 @@ def test_memory_across_restarts():
 
 def test_player_adds_cards(run):
     player = trace_player(run, "Fly.")
-    assert "1 of 5 steps" in player.words() and player.cards.value.count("<li") == 1
+    assert "1 of 5 steps" in player.plain() and player.cards.value.count("<li") == 1
     player.step.value = 5
-    assert "5 of 5 steps" in player.words() and player.cards.value.count("<li") == 5 and "aria-live" in player.cards.value
+    assert "5 of 5 steps" in player.plain() and player.cards.value.count("<li") == 5 and "aria-live" in player.cards.value
     assert "[Interactive figure]" in player._repr_mimebundle_()["text/plain"]
 
 
@@ -144,7 +144,7 @@ def test_travel_desk_asks_its_user(answer, booked):
     desk.reply()  # the button after Enter: still one answer
     desk.thread.join(5)
     assert not desk.thread.is_alive() and booked in desk.said and desk.answer.disabled and not desk.start.disabled
-    assert json.loads(desk.steps[-1].action)["tool"] == "finish" and "finished" in desk.words()
+    assert json.loads(desk.steps[-1].action)["tool"] == "finish" and "finished" in desk.plain()
 
 
 def test_travel_desk_says_what_is_wrong():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from aieng.agents.prompts import wilson as share_and_interval
 from aieng.data.corpus import Corpus
 from aieng.data.questions import load_questions, load_rag_evaluation
 from aieng.figures.language import bars, curves
@@ -21,10 +21,8 @@ CONDITIONS = {"closed": "no passage", "gold": "the right passage", "retrieved": 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's score interval of a share (Wilson 1927): right also near 0 and 1 and for small n."""
-    share = successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    _, low, high = share_and_interval(successes, n, z)
+    return low, high
 
 
 def exact_search(embeddings: Any) -> Callable[[Any, int], tuple[Any, Any]]:

@@ -12,6 +12,7 @@ import ipywidgets as widgets
 
 from aieng.agents.travel import CITIES, FAULTS, Task, TravelDesk, Weekday, guards, scripted_model, with_faults
 from aieng.figures.agents import AgentTrace
+from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.widgets.explorer import _Assist, player
 
@@ -23,19 +24,7 @@ def cards(steps: Sequence[Any], title: str, status: str = "", shown: int | None 
     return AgentTrace([(s.thought, s.action, s.observation) for s in steps], status, shown, title)
 
 
-class _Box(widgets.VBox):
-    """Widgets whose text alternative is what `words` says at the moment."""
-
-    words: Callable[[], str]
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        if isinstance(bundle, tuple):
-            bundle = bundle[0]
-        return bundle | {"text/plain": self.words()}
-
-
-class TracePlayer(_Box):
+class TracePlayer(WordedBox):
     """A run's cards, one more with each step of the slider or the player.
 
     Parameters
@@ -62,7 +51,8 @@ class TracePlayer(_Box):
         """Show as many cards as the slider says; screen readers hear the new one."""
         self.cards.value = f'<div role="status" aria-live="polite">{self.shown().html()}</div>'
 
-    def words(self) -> str:
+    def plain(self) -> str:
+        """The cards so far, in words."""
         return "[Interactive figure] " + self.shown().plain()
 
 
@@ -72,7 +62,7 @@ def trace_player(run: Any, goal: str) -> TracePlayer | AgentTrace:
     return TracePlayer(trace) if interactive_allowed() and trace.steps else trace
 
 
-class TravelDeskWidget(_Box):
+class TravelDeskWidget(WordedBox):
     """The travel agent with the learner as its user. The agent runs in a thread, so that its question can wait for the answer.
 
     Parameters
@@ -175,7 +165,8 @@ class TravelDeskWidget(_Box):
     def _show(self) -> None:
         self.cards.value = cards(self.steps, self.title, self.status).html()
 
-    def words(self) -> str:
+    def plain(self) -> str:
+        """The cards so far, in words."""
         return "[Interactive] " + cards(self.steps, self.title, self.status).plain() + f"\n{self.said}"
 
 

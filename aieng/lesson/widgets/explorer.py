@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 import traitlets
 
 from aieng.figures.theme import STYLE, alt_text
+from aieng.lesson.boxes import WordedBox
 
 
 class _Assist(anywidget.AnyWidget):
@@ -56,7 +57,7 @@ class _Assist(anywidget.AnyWidget):
     """
 
 
-class Explorer(widgets.VBox):
+class Explorer(WordedBox):
     """Controls above one or more live figures, and below them, in words, what they show at the moment.
 
     Where no widget is drawn (a terminal, GitHub, nbconvert) the words alone stand for it.
@@ -80,12 +81,6 @@ class Explorer(widgets.VBox):
     def plain(self) -> str:
         """The explorer in words."""
         return f"[Interactive figure] {self._name}\n" + textwrap.fill(self.text, 100)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        if isinstance(bundle, tuple):
-            bundle = bundle[0]
-        return bundle | {"text/plain": self.plain()}
 
 
 def live(figure: go.Figure) -> go.FigureWidget:

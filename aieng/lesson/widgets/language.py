@@ -14,6 +14,7 @@ from torch import Tensor
 from aieng.data.projection import pca_2d
 from aieng.figures import language as draw
 from aieng.figures.theme import CourseFigure, alt_text
+from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.lesson.widgets.vectors import corpus_explorer
@@ -27,7 +28,7 @@ def _text_box(value: str, description: str, tooltip: str) -> widgets.Text:
                         style={"description_width": "initial"}, layout=widgets.Layout(width="min(620px, 100%)"))
 
 
-class TokenBox(widgets.VBox):
+class TokenBox(WordedBox):
     """A text box, and below it the text's tokens in colours, redrawn with every key."""
 
     def __init__(self, encode: Encode, decode: Callable[[list[int]], str], text: str) -> None:
@@ -54,11 +55,9 @@ class TokenBox(widgets.VBox):
         self.listing.value = (f"{self.tokens.html()}<div role='status' aria-live='polite' class='aieng-tokens'>"
                               f"<small>{escape(counted)}</small></div>")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        bundle = super()._repr_mimebundle_(**kwargs) or {}
-        if isinstance(bundle, tuple):
-            bundle = bundle[0]
-        return bundle | {"text/plain": self.text}
+    def plain(self) -> str:
+        """The tokens that are shown, in words."""
+        return self.text
 
 
 def _count(number: int, thing: str) -> str:
