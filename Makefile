@@ -9,7 +9,7 @@ export JUPYTER_CONFIG_PATH := $(CURDIR)/autograder
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test grade release reset bench classroom graders mutants claims pages setup models help
+.PHONY: lab test grade release reset bench classroom graders mutants claims pages pictures setup models help
 help:
 	@echo "make lab      set up and open JupyterLab on the notebooks"
 	@echo "make test     set up and run every test"
@@ -21,6 +21,7 @@ help:
 	@echo "make graders  how many right answers the tests accept and wrong ones they catch; make mutants: the same for planted faults"
 	@echo "make claims   run the notebooks and write the claims ledger, assets/claims.md"
 	@echo "make pages    the notebooks with their figures as static HTML, in build/pages"
+	@echo "make pictures    take each section's figure in JupyterLab under headless Chromium, into assets/pictures"
 	@echo "make bench    compare the kernels with the libraries they are measured against"
 
 $(VENV)/made:
@@ -73,6 +74,9 @@ claims: $(VENV)/test models
 
 pages: $(VENV)/test models
 	@$(PY) -m autograder pages $(NB)
+
+pictures: $(VENV)/test models
+	@$(PY) -m autograder pictures $(NB)
 
 bench: $(VENV)/test models
 	@$(PY) -m benchmarks $(ARGS)

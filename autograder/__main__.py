@@ -1,4 +1,4 @@
-"""Command line: python -m autograder try | grade | release | banks | claims | pages | to-script | from-script."""
+"""Command line: python -m autograder try | grade | release | banks | claims | pages | pictures | to-script | from-script."""
 
 from __future__ import annotations
 
@@ -75,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     html = commands.add_parser("pages", help="run the released notebooks and write read-only HTML pages into build/pages/")
     html.add_argument("sections", nargs="*")
     html.set_defaults(run=_pages)
+
+    shots = commands.add_parser("pictures", help="take each section's figure in a browser, for the README, into assets/pictures/")
+    shots.add_argument("sections", nargs="*")
+    shots.set_defaults(run=_pictures)
 
     text = commands.add_parser("to-script", help="print a section's source notebook as text")
     text.add_argument("section")
@@ -197,6 +201,14 @@ def _pages(args: argparse.Namespace) -> int:
 
     written = pages.write(_sections(args))
     print(f"open {written[0]}")
+    return 0
+
+
+def _pictures(args: argparse.Namespace) -> int:
+    from autograder import pictures
+
+    for path in pictures.take(_sections(args)):
+        print(f"wrote {path.relative_to(notebooks.ROOT)}")
     return 0
 
 

@@ -147,11 +147,12 @@ def _report(course: Course, prepared: Prepared, results: list[CellResult]) -> Re
 def _start(course: Course, prepared: Prepared, pool: Executor, limits: Limits) -> Future[list[dict[str, Any]]]:
     section = prepared.submission.section
     plan = planning.plan_of(course.source_path(section), section)
+    code = [c for c in prepared.book.cells if c.cell_type == "code"]
+    spared = plan.spared(c.source for c in code if notebooks.grade_id(c) not in plan.tests)
     cells = []
-    for cell in prepared.book.cells:
-        if cell.cell_type == "code":
-            name = notebooks.grade_id(cell)
-            cells.append(plan.graded(name, cell.source) if name in plan.tests else Cell(cell.source, name))
+    for cell in code:
+        name = notebooks.grade_id(cell)
+        cells.append(plan.graded(name, cell.source) if name in plan.tests else Cell("" if cell.source in spared else cell.source, name))
     return pool.submit(execution.run, asdict(plan.preparation(limits)), [asdict(c) for c in cells])
 
 

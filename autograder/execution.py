@@ -147,6 +147,9 @@ class _Session:
             if ended:
                 results.append(CellResult(False, (f"not run: {ended}",)))
                 continue
+            if not cell.source.strip():
+                results.append(CellResult(True))
+                continue
             try:
                 results.append(self._examine(cell, what) if cell.exercise else self._run_cell(number, cell, what))
             except _Ended as problem:
@@ -282,7 +285,8 @@ class _Session:
             waiting += 1
             if time.monotonic() > deadline:
                 raise _Ended(f"{what} did not finish in {seconds:g} s: is there a loop that never ends?")
-            if process and _ended(process):
+            # What it sent before it ended may have come since the last look.
+            if process and _ended(process) and not select.select([self._sock], [], [], 0)[0]:
                 raise _Ended(f"the process died while running {what} (it was ended, ran out of memory or crashed)")
             if waiting > 2 and self._learner:
                 self._watch_memory()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+import symtable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from IPython.core.inputtransformer2 import TransformerManager
 
 from aieng.lesson import course
 from autograder import notebooks
@@ -27,10 +30,26 @@ class Plan:
     setup: tuple[str, ...]
     solutions: dict[str, str]  # grade_id of a solution cell -> reference answer
     tests: dict[str, Any]  # grade_id of a graded code cell -> the cell
+    shown: dict[str, frozenset[str]]  # source of a cell that only shows something -> names that it defines
 
     def preparation(self, limits: Limits) -> Preparation:
         sources = (*self.setup, *(cell.source for cell in self.tests.values()))
         return Preparation(self.section, self.setup, tuple(sorted(_imports(sources))), limits)
+
+    def spared(self, sources: Iterable[str]) -> set[str]:
+        """Those of a submission's code cells that need not run: the course's own demonstrations, as they were handed out, where no other
+        cell uses a name that they define. Experiments, figures and claims earn nothing, and a class has many notebooks.
+        """
+        sources = set(sources)
+        spared = sources & set(self.shown)
+        todo = [_global_names(source) for source in sources - spared]
+        todo += [(_global_names(c.source) or set()) - _bound_names(c.source) for c in self.tests.values()]
+        while todo and spared:
+            used = todo.pop()
+            for source in [s for s in spared if used is None or used & self.shown[s]]:
+                spared.discard(source)
+                todo.append(_global_names(source))
+        return spared
 
     def rehearsal(self, names: Iterable[str]) -> list[str]:
         """Reference answers with their tests, by the names of the graded cells."""
@@ -56,12 +75,15 @@ def plan_of(path: Path, section: str) -> Plan:
 def _read_plan(path: Path, section: str, changed: int, size: int) -> Plan:
     cells = notebooks.read(path).cells
     setup = tuple(c.source for c in cells if c.cell_type == "code" and "setup" in notebooks.tags(c))
+    given = {name for source in setup for name in _bound_names(source)}
     marked = [(notebooks.grade_id(c), c) for c in cells if c.cell_type == "code" and notebooks.grade_id(c)]
     return Plan(
         section,
         setup,
         {name: c.source for name, c in marked if c.metadata.nbgrader.get("solution")},
         {name: c for name, c in marked if c.metadata.nbgrader.get("grade") and not c.metadata.nbgrader.get("solution")},
+        {c.source: frozenset(_bound_names(c.source) - given) for c in cells if c.cell_type == "code" and not notebooks.grade_id(c)
+         and "setup" not in notebooks.tags(c) and _global_names(c.source) is not None},
     )
 
 
@@ -97,6 +119,36 @@ def defined_names(source: str) -> set[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     return found
+
+
+# Code with one of these can reach any name.
+_REACHES_ALL = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "get_ipython", "inspect", "sys", "gc", "importlib", "ctypes",
+                          "__import__", "__main__", "__builtins__", "builtins", "compile"})
+
+
+def _bound_names(source: str) -> set[str]:
+    """Names that a cell may put into the notebook."""
+    table = symtable.symtable(source, "<cell>", "exec")
+    return {s.get_name() for t in _tables(table) for s in t.get_symbols() if (s.is_assigned() or s.is_imported()) and
+            (t is table or s.is_declared_global())} | {t.get_name() for t in table.get_children()}
+
+
+def _global_names(source: str) -> set[str] | None:
+    """Names of the notebook that a cell may read; None where that cannot be told: magics, code that runs text or looks around."""
+    try:
+        table = symtable.symtable(TransformerManager().transform_cell(source), "<cell>", "exec")
+    except (SyntaxError, ValueError):
+        return set()  # it cannot run
+    found = {s.get_name() for t in _tables(table) for s in t.get_symbols()
+             if s.is_referenced() and (t is table or t.get_type() == "class" or s.is_global())}
+    imported = {s.get_name() for t in _tables(table) for s in t.get_symbols() if s.is_imported()}
+    return None if (found | imported) & _REACHES_ALL else found
+
+
+def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
+    for child in table.get_children():
+        yield from _tables(child)
 
 
 def _imports(sources: Iterable[str]) -> set[str]:

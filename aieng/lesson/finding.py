@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from IPython.display import Markdown, display
 
 from aieng.lesson.environment import grading
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,5 +46,17 @@ def experiment(measure: Callable[..., Finding]) -> Callable[..., Finding]:
         if grading():
             return Skipped(f"*{measure.__name__} was not run: experiments are skipped while grading.*", data=_NotMeasured())
         return measure(*args, **kwargs)
+
+    return run
+
+
+def drawn(draw: Callable[P, T]) -> Callable[P, T | Skipped]:
+    """Skip the decorated figure or widget while grading, when nobody looks at it."""
+
+    @functools.wraps(draw)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T | Skipped:
+        if grading():
+            return Skipped(f"*{draw.__name__} was not drawn: figures are skipped while grading.*")
+        return draw(*args, **kwargs)
 
     return run

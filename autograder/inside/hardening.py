@@ -297,8 +297,14 @@ def make_routes(changed: Any, snapshot_class: Any, learner_code: Any, borrowed: 
             "or containers"
         )
 
+    # Looked up by identity: a learner's object could call itself equal to one of these.
+    known = (int, float, bool, str, len, abs, round, type, range, list, tuple, set, sorted, min, max, sum)
+    harmless = {id(f): f for f in known}
+
     def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
+        if id(function) in harmless and not kwargs and len(args) == 1 and type(args[0]) in plain:
+            return result
         kind = type(function)
         if is_trusted(function, kind) and all(map(is_plain, args)) and (not kwargs or all(map(is_plain, kwargs.values()))):
             return result

@@ -23,6 +23,7 @@ def serve(sock: Any, shell: Any, prepared: dict[str, Any]) -> None:
     guard_install = prepared["guard"][0]
     for name in [n for n in sys.modules if n.split(".")[0] == "autograder"]:
         del sys.modules[name]
+    prepared["pristine"][0].settle()  # no code of the learner has run yet
     guard_install()
     streams = sys.stdout, sys.stderr
     while True:

@@ -18,6 +18,7 @@ import sys
 import threading
 import warnings
 from _thread import _count as thread_count
+from array import array
 from operator import is_ as same
 from types import ModuleType
 from typing import Any
@@ -92,6 +93,8 @@ def take() -> tuple[Any, Any, Any]:
     torch = sys.modules.get("torch")
     watched = [(name, live, saved, *_watch(live)) for name, (live, saved) in dicts.items()]
     watched_classes = [(cls, saved, *_watch(gc.get_referents(vars(cls))[0])) for cls, saved in class_state]
+    touched_modules, touched_classes = _Stamps(watched), _Stamps(watched_classes)
+    loaded = _Stamps([("sys.modules", *_watch(sys.modules))])
     critical = {*CRITICAL, *(n for n in modules if n.startswith("aieng.lesson") and "widgets" not in n and "experiments" not in n)}
     quick = [[name, live, saved, stamp, before] for name, live, saved, stamp, before in watched if name in critical]
     quick_classes = [
@@ -113,15 +116,16 @@ def take() -> tuple[Any, Any, Any]:
             if get_signal(number) is not handler:
                 set_signal(number, handler if handler is not None else default)
                 names.append(f"the handler of signal {int(number)}")
-        for name, module in table.items():
-            if sys.modules.get(name) is not module:
-                sys.modules[name] = module
-                names.append(f"sys.modules[{name!r}]")
-        for name in [n for n in sys.modules if n not in table]:
-            if not _found_by(name, paths["path"], sys.modules[name]):
-                del sys.modules[name]
-        for name, live, saved, stamp, before in watched:
-            if (stamp is not None and stamp.value == before) or _equal(live, saved):
+        if loaded.changed():
+            for name, module in table.items():
+                if sys.modules.get(name) is not module:
+                    sys.modules[name] = module
+                    names.append(f"sys.modules[{name!r}]")
+            for name in [n for n in sys.modules if n not in table]:
+                if not _found_by(name, paths["path"], sys.modules[name]):
+                    del sys.modules[name]
+        for name, live, saved, _, _ in touched_modules.changed():
+            if _equal(live, saved):
                 continue
             for key, value in saved.items():
                 if key not in live or live[key] is not value:
@@ -134,9 +138,9 @@ def take() -> tuple[Any, Any, Any]:
             if name == "builtins":
                 for key in [k for k in live if k not in saved and k != "_"]:
                     del live[key]
-        for cls, saved, stamp, before in watched_classes:
+        for cls, saved, _, _ in touched_classes.changed():
             live_names = vars(cls)
-            if (stamp is not None and stamp.value == before) or _equal(live_names, saved):
+            if _equal(live_names, saved):
                 continue
             for key in [k for k in live_names if k not in saved and k not in _BOOKKEEPING]:
                 if key.startswith("__") and key.endswith("__"):
@@ -202,6 +206,7 @@ def take() -> tuple[Any, Any, Any]:
         return known.get(id(cls)) is cls
 
     changed.threads = thread_count  # type: ignore[attr-defined]
+    restore.settle = loaded.renew  # type: ignore[attr-defined]
     return restore, changed, trusted_class
 
 
@@ -214,6 +219,29 @@ def _watch(mapping: dict[str, Any]) -> tuple[Any, int]:
         return None, 0
     stamp = ctypes.c_uint64.from_address(id(mapping) + 24)
     return stamp, stamp.value
+
+
+class _Stamps:
+    """Tells which of many dicts changed, from their version tags alone.
+
+    The tags stand in a list of their own. Going through the dicts themselves would count references up and down, and a forked process
+    has to copy every page that such a count is on: some 40 ms for each examiner.
+    """
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = entries
+        self._tags = [entry[-2] for entry in entries] if _VERSIONED else []
+        self.renew()
+
+    def renew(self) -> None:
+        """Take what is there now for unchanged."""
+        self._values = array("Q", [tag.value for tag in self._tags])
+
+    def changed(self) -> list[Any]:
+        """The entries whose dicts have changed; every entry where dicts have no tags."""
+        if not _VERSIONED:
+            return self._entries
+        return [self._entries[i] for i, (tag, before) in enumerate(zip(self._tags, self._values, strict=True)) if tag.value != before]
 
 
 def _equal(live: Any, saved: dict[str, Any]) -> bool:

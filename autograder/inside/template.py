@@ -83,6 +83,8 @@ def _prepare(order: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         for number, source in enumerate(order["setup"]):
             exec(compile(source, f"<setup {number}>", "exec"), setup)
         _load_compiled()
+        for source in ("None", "1 / 0"):  # what IPython loads when it first runs a cell and shows an error
+            learner._run_cell(shell, source, "<warming up>", recorder)
         _rehearse(setup, order["rehearsal"])
     capture.attach(shell, None)
     for name, value in list(setup.items()):  # cached loaders would hand the same arrays to the learner's code

@@ -137,3 +137,16 @@ def test_plain_dictionaries_go_in_and_come_out():
 
     answer = execution.run(asdict(PREPARATION), [asdict(Cell("1 + 1"))])
     assert answer[0]["ok"] and answer[0]["outputs"][0]["data"]["text/plain"] == "2"
+
+
+def test_a_verdict_that_comes_as_its_process_ends_is_heard(monkeypatch):
+    """Between two looks at the channel an examiner may both report and end; it has not died then."""
+    def slow_look(pid, look=execution._ended):
+        deadline = time.monotonic() + 10
+        while not look(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return look(pid)
+
+    monkeypatch.setattr(execution, "_ended", slow_look)
+    _, verdict = run_cells(PREPARATION, [Cell("def double(x): return 2 * x"), graded(f"import time\ntime.sleep(0.3)\n{TESTS}")])
+    assert verdict.ok, verdict.messages

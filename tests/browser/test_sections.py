@@ -9,14 +9,10 @@ import pytest
 
 from aieng.lesson import course
 from autograder import notebooks
+from autograder.lab import RUN_ALL, open_notebook
 
 READY = [s for s in course.SECTIONS if s.ready]
 BANK = notebooks.ROOT / "tests" / "graders"
-RUN_ALL = """async () => {
-    const notebook = jupyterapp.shell.currentWidget;
-    await notebook.context.sessionContext.ready;
-    await jupyterapp.commands.execute('notebook:run-all-cells');
-}"""
 ERRORS = """() => [...jupyterapp.shell.currentWidget.content.model.sharedModel.cells].flatMap((cell, i) =>
     (cell.toJSON().outputs ?? []).filter(o => o.output_type === 'error').map(o => `cell ${i}: ${o.ename}: ${o.evalue}`))"""
 # Writes `answer` into the solution cell with this nbgrader id, then runs it and the graded cell.
@@ -52,11 +48,6 @@ AXE = """async () => {
 }"""
 
 
-def opened(page, lab, slug):
-    page.goto(f"{lab}/lab/tree/notebooks/{slug}/{slug}.ipynb?token=t&reset")
-    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=90_000)
-
-
 def move_by_keyboard(page, explorer):
     """Give the first control that answers to keys the focus and press one; returns what was moved, None where nothing changed."""
     explorer.scroll_into_view_if_needed()
@@ -87,7 +78,7 @@ def move_by_keyboard(page, explorer):
 def test_a_section_as_a_learner_meets_it(lab, page, section):
     outside: list[str] = []
     page.on("request", lambda r: None if r.url.startswith((lab, "data:", "blob:", "ws:")) else outside.append(r.url))
-    opened(page, lab, section.slug)
+    open_notebook(page, lab, f"notebooks/{section.slug}/{section.slug}.ipynb")
     page.evaluate(RUN_ALL)
     assert page.evaluate(ERRORS) == []
     assert page.locator("text=not attempted yet").count() >= len(section.exercises), "every unsolved check shows its card"
@@ -117,7 +108,7 @@ def test_a_section_as_a_learner_meets_it(lab, page, section):
     answer = sorted((BANK / section.slug / first).glob("right_*.py"))[0].read_text(encoding="utf-8")
     page.evaluate(SOLVE, [notebooks.solution_id(first), notebooks.tests_id(first), answer])
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
-    opened(page, lab, section.slug)
+    open_notebook(page, lab, f"notebooks/{section.slug}/{section.slug}.ipynb")
     page.evaluate(RUN_COVER)
     label = page.locator("[role=progressbar][aria-label*='Progress over the course']").first.get_attribute("aria-label")
     assert int(json.loads(label.split(":")[1].split()[0])) >= 1, label

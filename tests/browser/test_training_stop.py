@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from autograder.lab import open_notebook
+
 CODE = """
 import time
 from aieng.lesson.experiments.prediction import LiveCurve
@@ -27,8 +29,7 @@ PRINTED = """() => [...jupyterapp.shell.currentWidget.content.model.sharedModel.
 
 def test_a_click_ends_the_training_while_the_cell_runs(page, lab):
     slug = "02-large-language-models"
-    page.goto(f"{lab}/lab/tree/notebooks/{slug}/{slug}.ipynb?token=t&reset")
-    page.wait_for_function("() => window.jupyterapp?.shell?.currentWidget?.context?.isReady", timeout=90_000)
+    open_notebook(page, lab, f"notebooks/{slug}/{slug}.ipynb")
     page.evaluate(RUN_FIRST_CODE, CODE)
     button = page.get_by_role("button", name="Stop training")
     button.wait_for(timeout=90_000)

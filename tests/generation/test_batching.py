@@ -50,6 +50,37 @@ def test_preempted_requests_are_computed_again(model):
     assert tight.computed > roomy.computed
 
 
+@pytest.mark.parametrize("most", [1, 3, 17])
+def test_prompts_go_through_in_pieces_beside_the_steps_of_others(model, most):
+    asked = requests()
+    engine = PagedEngine(model, 64, 4, max_prompt_tokens=most)
+    continuous_batching(asked, engine, 4)
+    assert [r.output for r in asked] == [alone(model, r) for r in asked]
+    assert engine.computed == sum(len(r.prompt) - 1 + r.max_new_tokens for r in asked)
+
+
+def test_a_prompt_costs_no_pass_of_its_own(model):
+    passes = []
+
+    class Counted(Llama):
+        def __call__(self, ids, *args, **kwargs):
+            passes.append(ids.shape)
+            return super().__call__(ids, *args, **kwargs)
+
+    steps = continuous_batching(requests(), PagedEngine(Counted(CONFIG, model.weights), 64, 4), 4)
+    assert len(passes) == steps
+
+
+def test_a_prompt_that_others_share_is_computed_before_its_owner_leaves(model):
+    first, second = (Request([*range(12), i], 5) for i in (20, 21))
+    engine = PagedEngine(model, 64, 4)
+    assert engine.start(first) and engine.start(second)
+    engine.release(first)
+    for _ in range(5):
+        second.output += engine.step([second])
+    assert second.output == alone(model, second)
+
+
 def test_a_stop_token_ends_a_request_and_frees_its_place(model):
     asked = requests(stop=(7, 11, 23))
     continuous_batching(asked, PagedEngine(model, 64, 4), 4)
@@ -65,7 +96,9 @@ def test_a_shared_prompt_is_stored_and_computed_once(model):
     engine = PagedEngine(model, 64, 4)
     assert all(engine.start(r) for r in asked)
     assert engine.allocator.num_blocks - engine.allocator.num_free == 7 + 5  # 28 tokens shared, 2 of each its own
-    assert engine.computed == 30 + 4 * 2 and engine.used_tokens == 28 + 5 * 2
+    assert engine.computed == 0 and engine.used_tokens == 28 + 5 * 2
+    engine.step(asked)
+    assert engine.computed == 30 + 4 * 2 + 5 and engine.used_tokens == 28 + 5 * 3
     for request in asked:
         engine.release(request)
     continuous_batching(asked, engine, 5)
@@ -111,6 +144,8 @@ def test_what_does_not_fit_is_said(model):
         continuous_batching([Request([1] * 10, 30)], PagedEngine(model, 4, 4), 2)
     with pytest.raises(ValueError, match="context"):
         PagedEngine(model, 64, 4).start(Request([1] * 100, 30))
+    with pytest.raises(ValueError, match="max_prompt_tokens is 0"):
+        PagedEngine(model, 64, 4, max_prompt_tokens=0)
     with pytest.raises(MemoryError, match="prompt"):
         beam_search(PagedEngine(model, 2, 4), [1] * 20, 2, 3)
 

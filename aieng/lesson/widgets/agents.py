@@ -14,6 +14,7 @@ from aieng.agents.travel import CITIES, FAULTS, Task, TravelDesk, Weekday, guard
 from aieng.figures.agents import AgentTrace
 from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import _Assist, player
 
 PATIENCE = 600.0  # seconds that a question waits for its answer
@@ -56,6 +57,7 @@ class TracePlayer(WordedBox):
         return "[Interactive figure] " + self.shown().plain()
 
 
+@drawn
 def trace_player(run: Any, goal: str) -> TracePlayer | AgentTrace:
     """Replay a run step by step; all of it at once where no widget makes sense."""
     trace = cards(run.steps, f"Goal: {goal}", run.status)
@@ -170,6 +172,7 @@ class TravelDeskWidget(WordedBox):
         return "[Interactive] " + cards(self.steps, self.title, self.status).plain() + f"\n{self.said}"
 
 
+@drawn
 def travel_desk(react: Any, scratchpad: Any) -> TravelDeskWidget | AgentTrace:
     """The desk with a field for the user's answers; where no widget makes sense, one run whose user says yes."""
     if interactive_allowed():

@@ -12,6 +12,7 @@ from aieng.data.questions import Question
 from aieng.figures import context as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.models.endpoint import chat_model
 
@@ -66,6 +67,7 @@ class Window:
         return fig, f"“{self.question.question}” The model answers: “{answer}” ({verdict})."
 
 
+@drawn
 def context_window(compose: Any, lm: Any, question: Question, titles: Sequence[str], texts: Sequence[str], holds: int, *,
                    budget: int = 180) -> Explorer | CourseFigure:
     """Choose a passage, move it with the buttons, change the budget: the bar and the answer follow (a second or two).

@@ -13,6 +13,7 @@ from aieng.figures import heads as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.experiments.head_roles import all_weights
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, slider
 
 LONGEST = 24  # tokens that a map can show
@@ -33,6 +34,7 @@ def queries_and_keys(lm: Any, text: str) -> tuple[list[Tensor], list[str]]:
     return seen, [lm.tokenizer.decode([i]) for i in ids]
 
 
+@drawn
 def mask_explorer(lm: Any, text: str, causal_mask: Any, attention_weights: Any, *, layer: int = 11,
                   head: int = 1) -> Explorer | CourseFigure:
     """Scores, scores plus mask and weights of one head on a short text; choose the head, and take the mask off."""
@@ -70,6 +72,7 @@ def mask_explorer(lm: Any, text: str, causal_mask: Any, attention_weights: Any, 
     return explorer
 
 
+@drawn
 def head_explorer(lm: Any, found: Any, text: str) -> Explorer | CourseFigure:
     """The grid of all heads, coloured by a score, and the map of the chosen one on a text.
 

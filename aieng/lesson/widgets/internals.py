@@ -13,18 +13,16 @@ import torch
 from torch import Tensor
 
 from aieng.figures import internals as draw
-from aieng.figures.theme import CourseFigure, alt_text, describe, new_figure
-from aieng.lesson.environment import grading, interactive_allowed
+from aieng.figures.theme import CourseFigure, alt_text
+from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.experiments.kv_cache import words
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.models.smollm2 import SmolLM2
 from aieng.transformer.attention import scaled_dot_product_attention
 
 
-def _unmeasured(title: str) -> CourseFigure:
-    return describe(new_figure(title), "Not drawn while grading: it needs the language model.")
-
-
+@drawn
 def rope_explorer(apply_rope: Any, *, head_dim: int = 64, theta: float = 100_000.0, pairs: tuple[int, ...] = (0, 2, 5, 10), query: int = 12,
                   distance: int = 3) -> Explorer | CourseFigure:
     """Move a query and a key along the text: the hands of some pairs, turned by `apply_rope`.
@@ -72,12 +70,11 @@ def heads_of(lm: SmolLM2, text: str) -> tuple[list[str], list[tuple[Tensor, Tens
     return [lm.tokenizer.decode([i]) for i in ids], seen
 
 
+@drawn
 def attention_explorer(
     softmax: Any, lm: SmolLM2, text: str, *, layer: int = 10, head: int = 0, query: int | None = None,
 ) -> Explorer | CourseFigure:
     """One query of one head of SmolLM2 on a text: scores, weights by `softmax`, and the mixed values; layer, head and token to choose."""
-    if grading():
-        return _unmeasured("What a token looks at")
     tokens, layers = heads_of(lm, text)
     start = len(tokens) - 1 if query is None else query
 
@@ -111,10 +108,9 @@ def attention_explorer(
     return explorer
 
 
+@drawn
 def cache_explorer(cache_class: Any, lm: SmolLM2, prompt: str, *, new_tokens: int = 16) -> Explorer | CourseFigure:
     """SmolLM2 continues a prompt on the learner's cache; a slider walks through the steps that were recorded."""
-    if grading():
-        return _unmeasured("A growing cache")
     model = lm.with_kernels(cache=cache_class).model
     ids = lm.tokenizer.encode(prompt)
     capacity = len(ids) + words(new_tokens)

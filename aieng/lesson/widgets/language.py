@@ -16,6 +16,7 @@ from aieng.figures import language as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.lesson.widgets.vectors import corpus_explorer
 from aieng.vectors.distances import knn
@@ -70,11 +71,13 @@ def coloured_tokens(encode: Encode, decode: Callable[[list[int]], str], text: st
     return draw.ColouredTokens(tuple(decode([i]) for i in ids), ids)
 
 
+@drawn
 def token_explorer(encode: Encode, decode: Callable[[list[int]], str], text: str = "unpredictable 🙂 tokens: 3.14, naïve café") -> Any:
     """Type, and see the tokens; while a grader runs, the tokens of the first text only."""
     return TokenBox(encode, decode, text) if interactive_allowed() else coloured_tokens(encode, decode, text)
 
 
+@drawn
 def sampling_explorer(
     lm: Any, scale_temperature: Any, keep_top_k: Any, keep_top_p: Any, sample: Any, *, prompt: str = "The sun rises in the",
     shown: int = 12, tokens: int = 16,
@@ -141,6 +144,7 @@ def sampling_explorer(
     return explorer
 
 
+@drawn
 def beta_explorer(runs: Sequence[dict[str, Any]]) -> Explorer | CourseFigure:
     """The recorded alignment runs: slide beta and see reward, true preference and KL, and what the policy says in the end.
 
@@ -173,6 +177,7 @@ def beta_explorer(runs: Sequence[dict[str, Any]]) -> Explorer | CourseFigure:
     return explorer
 
 
+@drawn
 def retrieval_map(retrieve: Any, encoder: Any, corpus: Any, *, k: int = 5,
                   question: str = "Which strait separates the European and Asian parts of Turkey?") -> Explorer | CourseFigure:
     """Section 01's map with a box for a question: the passages that the learner's `retrieve` finds light up and are listed.

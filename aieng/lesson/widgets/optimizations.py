@@ -20,6 +20,7 @@ from aieng.figures.paging import block_pool
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.figures.tiled_attention import tile_steps
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
 
 _MAX_TABLES = 6
@@ -95,6 +96,7 @@ class _Pool:
         return self.numbers.setdefault(word, len(self.numbers))
 
 
+@drawn
 def block_explorer(allocator: Any, table: Any, *, num_blocks: int = 12, block_size: int = 4) -> Explorer | CourseFigure:
     """Physical blocks under buttons: start a sequence, append, fork, free.
 
@@ -148,6 +150,7 @@ def block_explorer(allocator: Any, table: Any, *, num_blocks: int = 12, block_si
     return explorer
 
 
+@drawn
 def tile_player(
     online_softmax: Callable[..., tuple[Tensor, Tensor, Tensor]], q: Tensor, k: Tensor, v: Tensor, *, block_m: int = 4, block_n: int = 6,
     causal: bool = True, interval: int = 700,
@@ -207,6 +210,7 @@ def _tiles(
     return order, states
 
 
+@drawn
 def expert_explorer(
     top_k_router: Callable[..., tuple[Tensor, Tensor, Tensor]], load_balancing_loss: Callable[..., Tensor], routers: Mapping[str, Tensor],
     x: Tensor, labels: Sequence[str], *, max_k: int = 4,

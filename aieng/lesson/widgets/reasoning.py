@@ -12,11 +12,13 @@ from aieng.figures import reasoning as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.experiments.process_supervision import JUDGES, Verifiers
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.reasoning.scratchpad import LONGEST, load_solver, random_chain
 from aieng.reasoning.verifiers import step_labels
 
 
+@drawn
 def step_explorer(*, questions: int = 12, seed: int = 3) -> Explorer | CourseFigure:
     """The shipped models on a question of five steps: choose the question, the model, and a step to write wrongly.
 
@@ -67,6 +69,7 @@ def step_explorer(*, questions: int = 12, seed: int = 3) -> Explorer | CourseFig
     return explorer
 
 
+@drawn
 def trace_explorer(verifiers: Verifiers, *, traces: int = 24) -> Explorer | CourseFigure:
     """Both judges' probabilities for each step of an unseen chain; first those that are right by wrong steps."""
 

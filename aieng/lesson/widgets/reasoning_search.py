@@ -11,11 +11,13 @@ from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.experiments.tools import Tools, mask_trace, stored
 from aieng.lesson.experiments.tree_search import parse_puzzle, tree_at, walk
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 
 _LOOK: dict[str, Any] = {"style": {"description_width": "initial"}}
 
 
+@drawn
 def tree_explorer(propose: Any, tot_bfs: Any, tot_dfs: Any, *, puzzle: str = "4 9 10 13", breadth: int = 3) -> Explorer | CourseFigure:
     """A search of the Game of 24, step by step; other numbers, the other search and another beam run the learner's code anew."""
     thoughts, title = walk(parse_puzzle(puzzle), "BFS", breadth, propose, tot_bfs, tot_dfs)
@@ -69,6 +71,7 @@ def _bars(trace: dict[str, Any]) -> CourseFigure:
     return mask_bars(trace["tokens"], trace["mass"], trace["permitted"], trace["vocab_size"])
 
 
+@drawn
 def mask_explorer(describe: Any, constrained_decode: Any, tools: Tools) -> Explorer | CourseFigure:
     """A call under the mask, token by token: a stored one first; a typed question makes SmolLM2 write another (some seconds)."""
     first = stored()["trace"]

@@ -11,11 +11,13 @@ import ipywidgets as widgets
 from aieng.figures import vectors as draw
 from aieng.figures.theme import CourseFigure
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 
 ANY = "any"
 
 
+@drawn
 def engine_explorer(engine: Any, categories: Sequence[str], *, query: str = "something to keep soup warm", k: int = 5,
                     top_price: float = 100.0) -> Explorer | CourseFigure:
     """Type a query, choose a category and a highest price: the engine's answers in a list, its stages as bars.

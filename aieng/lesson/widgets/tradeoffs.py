@@ -11,11 +11,13 @@ from torch import Tensor
 from aieng.figures import tradeoffs as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.quantization.integer import dequantize_groups
 from aieng.transformer.sparse_attention import reach
 
 
+@drawn
 def levels_explorer(quantize_groups: Any, weight: Tensor, *, sizes: tuple[int, ...] = (16, 32, 64, 128, 384)) -> Explorer | CourseFigure:
     """Weights of one group and the levels they get: choose the group size, the bits, and which row to look at.
 
@@ -57,6 +59,7 @@ def levels_explorer(quantize_groups: Any, weight: Tensor, *, sizes: tuple[int, .
     return explorer
 
 
+@drawn
 def mask_painter(sparse_mask: Any, *, tokens: int = 32, layers: int = 4) -> Explorer | CourseFigure:
     """Choose window, dilation, global tokens and direction: the mask, and how far several layers of it reach.
 

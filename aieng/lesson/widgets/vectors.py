@@ -17,9 +17,11 @@ from aieng.data.projection import Projection, explained_share
 from aieng.figures import vectors as draw
 from aieng.figures.theme import CourseFigure, alt_text, describe
 from aieng.lesson.environment import interactive_allowed
+from aieng.lesson.finding import drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
 
 
+@drawn
 def corpus_explorer(
     corpus: Any,
     projection: Projection,
@@ -95,6 +97,7 @@ def corpus_explorer(
     return explorer
 
 
+@drawn
 def codebook_explorer(quantizers_by_M: Mapping[int, Any], vectors: ArrayLike) -> Explorer | CourseFigure:
     """Product quantizers side by side: slide over M to see their codebooks and what they make of one vector.
 
@@ -148,6 +151,7 @@ def codebook_explorer(quantizers_by_M: Mapping[int, Any], vectors: ArrayLike) ->
     return explorer
 
 
+@drawn
 def ivf_explorer(
     points: ArrayLike,
     centroids: ArrayLike,
@@ -206,6 +210,7 @@ def ivf_explorer(
     return explorer
 
 
+@drawn
 def hnsw_player(
     hops: Sequence[Any],
     xy: ArrayLike,

@@ -1,0 +1,68 @@
+"""Which cells of a submission need not run: the course's own demonstrations that nobody's code depends on."""
+
+from __future__ import annotations
+
+import nbformat
+import pytest
+
+from autograder import planning
+
+SETUP, DEMO, FIGURE = "import math", "table = [math.sqrt(n) for n in range(9)]\nunit = 1", "print(table)"
+COUNT = "import time\nspent = time.time()"
+TESTS = "unit_test = 3\nassert area(2) == 4 and unit_test == 3"
+ANSWER = "def area(side):\n    return side * side"
+
+
+@pytest.fixture
+def plan(tmp_path):
+    cells = [nbformat.v4.new_code_cell(s) for s in (SETUP, DEMO, FIGURE, COUNT, ANSWER, TESTS)]
+    cells[0].metadata.tags = ["setup"]
+    cells[4].metadata.nbgrader = {"grade_id": "area", "solution": True, "grade": False}
+    cells[5].metadata.nbgrader = {"grade_id": "area-tests", "solution": False, "grade": True, "points": 1}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "one.ipynb")
+    return planning.plan_of(tmp_path / "one.ipynb", "one")
+
+
+def spared(plan, answer, *more):
+    return plan.spared([SETUP, DEMO, FIGURE, COUNT, answer, *more])
+
+
+def test_demonstrations_that_nobody_needs_are_spared(plan):
+    assert spared(plan, ANSWER) == {DEMO, FIGURE, COUNT}
+    assert spared(plan, "def area(side):\n    table = [side]\n    return table[0] * side") == {DEMO, FIGURE, COUNT}  # its own table
+
+
+@pytest.mark.parametrize("answer", [
+    "def area(side):\n    return table[side] ** 4",
+    "def area(side):\n    global table\n    return table[side] ** 4",
+    "area = lambda side: [table[i] for i in (side,)][0] ** 4",
+    "class A:\n    unit = unit\n\ndef area(side): ...",
+])
+def test_what_an_answer_reads_is_run(plan, answer):
+    assert spared(plan, answer) == {FIGURE, COUNT}
+
+
+def test_a_needed_demonstration_brings_those_that_it_needs(plan):
+    assert spared(plan, ANSWER, "print(spent)") == {DEMO, FIGURE}
+    later = "rows = table"
+    assert spared(plan, ANSWER, later) == {FIGURE, COUNT}
+
+
+@pytest.mark.parametrize("answer", ["area = eval('lambda side: table[side] ** 4')", "import sys\ndef area(side): ...", "%timeit 1",
+                                    "def area(side):\n    return globals()['tab' + 'le'][side]"])
+def test_code_that_can_reach_any_name_has_everything_run(plan, answer):
+    assert spared(plan, answer) == set()
+
+
+def test_code_that_cannot_run_needs_nothing(plan):
+    assert spared(plan, "def (:") == {DEMO, FIGURE, COUNT}
+
+
+
+def test_the_tests_own_names_are_no_need(plan):
+    assert DEMO in spared(plan, ANSWER) and "unit" in plan.shown[DEMO]
+
+
+def test_a_changed_demonstration_is_the_learners_own(plan):
+    changed = DEMO + "\nprint(len(table))"
+    assert plan.spared([SETUP, changed, FIGURE, COUNT, ANSWER]) == {FIGURE, COUNT}
