@@ -74,9 +74,11 @@ def grade(
         raise RuntimeError("another grader is at work on this course; wait for it to end") from None
     try:
         todo = [s for s in found if force or not course.is_graded(s)]
-        for name in dict.fromkeys(s.section for s in todo):
-            course.enter_assignment(name)
+        for number, name in enumerate(dict.fromkeys(s.section for s in todo)):
             _rehearse(course, name, limits, sum(s.section == name for s in todo))
+            if number == 0 and scheduler is None:  # its libraries load while nbgrader enters the assignment
+                execution.template_for(planning.plan_of(course.source_path(name), name).preparation(limits))
+            course.enter_assignment(name)
         with _executor(workers, scheduler) as pool:
             return list(_grade_all(course, todo, pool, 2 * workers, limits, progress or (lambda *_: None)))
     finally:

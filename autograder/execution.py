@@ -16,11 +16,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import psutil
 
-from autograder.inside import wire
+from autograder.inside import hardening, wire
 from autograder.inside.isolation import Limits
 from autograder.sandbox import Preparation, SandboxError, Template
 
@@ -196,9 +197,7 @@ class _Session:
             wire.send(
                 self._sock,
                 {
-                    "source": cell.source,
-                    "hidden_from": cell.hidden[0],
-                    "hidden_to": cell.hidden[1],
+                    "parts": _compiled(cell.source, cell.hidden),
                     "exercise": cell.exercise,
                     "answers": list(cell.answers),
                     "helper": cell.helper,
@@ -315,6 +314,11 @@ class _Session:
                 os.kill(pid, number)
             except ProcessLookupError:
                 return  # gone already
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str, hidden: tuple[int, int]) -> str:
+    return hardening.pack(hardening.compile_tests(source, *hidden))
 
 
 def _ended(pid: int) -> bool:

@@ -24,7 +24,7 @@ _FIND = """(call) => {
 
 
 def take(slugs: Sequence[str]) -> list[Path]:
-    """Run each section's source notebook (named by its slug) in a browser and save its figure; returns the files. LookupError where it is not there."""
+    """Run each section's source notebook in a browser and save its figure; returns the files. LookupError where there is none."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     written = []
     with tempfile.TemporaryDirectory() as folder, lab.chromium() as browser:

@@ -30,11 +30,11 @@ class Plan:
     setup: tuple[str, ...]
     solutions: dict[str, str]  # grade_id of a solution cell -> reference answer
     tests: dict[str, Any]  # grade_id of a graded code cell -> the cell
+    preload: tuple[str, ...]  # modules that answers and tests import
     shown: dict[str, frozenset[str]]  # source of a cell that only shows something -> names that it defines
 
     def preparation(self, limits: Limits) -> Preparation:
-        sources = (*self.setup, *(cell.source for cell in self.tests.values()))
-        return Preparation(self.section, self.setup, tuple(sorted(_imports(sources))), limits)
+        return Preparation(self.section, self.setup, self.preload, limits)
 
     def spared(self, sources: Iterable[str]) -> set[str]:
         """Those of a submission's code cells that need not run: the course's own demonstrations, as they were handed out, where no other
@@ -43,7 +43,7 @@ class Plan:
         sources = set(sources)
         spared = sources & set(self.shown)
         todo = [_global_names(source) for source in sources - spared]
-        todo += [(_global_names(c.source) or set()) - _bound_names(c.source) for c in self.tests.values()]
+        todo += [(_global_names(c.source) or frozenset()) - _bound_names(c.source) for c in self.tests.values()]
         while todo and spared:
             used = todo.pop()
             for source in [s for s in spared if used is None or used & self.shown[s]]:
@@ -77,12 +77,19 @@ def _read_plan(path: Path, section: str, changed: int, size: int) -> Plan:
     setup = tuple(c.source for c in cells if c.cell_type == "code" and "setup" in notebooks.tags(c))
     given = {name for source in setup for name in _bound_names(source)}
     marked = [(notebooks.grade_id(c), c) for c in cells if c.cell_type == "code" and notebooks.grade_id(c)]
+    solutions = {name: c.source for name, c in marked if c.metadata.nbgrader.get("solution")}
+    tests = {name: c for name, c in marked if c.metadata.nbgrader.get("grade") and not c.metadata.nbgrader.get("solution")}
+    of_answers = _imports((*setup, *solutions.values()))
+    preload = of_answers | _imports(c.source for c in tests.values())
+    if "torch" in of_answers:
+        preload |= {"torch.testing", "torch._dynamo"}  # what some of torch's functions load when they are first called
     return Plan(
         section,
         setup,
-        {name: c.source for name, c in marked if c.metadata.nbgrader.get("solution")},
-        {name: c for name, c in marked if c.metadata.nbgrader.get("grade") and not c.metadata.nbgrader.get("solution")},
-        {c.source: frozenset(_bound_names(c.source) - given) for c in cells if c.cell_type == "code" and not notebooks.grade_id(c)
+        solutions,
+        tests,
+        tuple(sorted(preload)),
+        {c.source: _bound_names(c.source) - given for c in cells if c.cell_type == "code" and not notebooks.grade_id(c)
          and "setup" not in notebooks.tags(c) and _global_names(c.source) is not None},
     )
 
@@ -126,23 +133,29 @@ _REACHES_ALL = frozenset({"eval", "exec", "globals", "locals", "vars", "dir", "g
                           "__import__", "__main__", "__builtins__", "builtins", "compile"})
 
 
-def _bound_names(source: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def _bound_names(source: str) -> frozenset[str]:
     """Names that a cell may put into the notebook."""
     table = symtable.symtable(source, "<cell>", "exec")
-    return {s.get_name() for t in _tables(table) for s in t.get_symbols() if (s.is_assigned() or s.is_imported()) and
-            (t is table or s.is_declared_global())} | {t.get_name() for t in table.get_children()}
+    bound = {s.get_name() for t in _tables(table) for s in t.get_symbols()
+             if (s.is_assigned() or s.is_imported()) and (t is table or s.is_declared_global())}
+    return frozenset(bound | {t.get_name() for t in table.get_children()})
 
 
-def _global_names(source: str) -> set[str] | None:
+@lru_cache(maxsize=4096)
+def _global_names(source: str) -> frozenset[str] | None:
     """Names of the notebook that a cell may read; None where that cannot be told: magics, code that runs text or looks around."""
     try:
-        table = symtable.symtable(TransformerManager().transform_cell(source), "<cell>", "exec")
-    except (SyntaxError, ValueError):
-        return set()  # it cannot run
+        table = symtable.symtable(source, "<cell>", "exec")
+    except (SyntaxError, ValueError):  # a magic, or nonsense
+        try:
+            table = symtable.symtable(TransformerManager().transform_cell(source), "<cell>", "exec")
+        except (SyntaxError, ValueError):
+            return frozenset()  # it cannot run
     found = {s.get_name() for t in _tables(table) for s in t.get_symbols()
              if s.is_referenced() and (t is table or t.get_type() == "class" or s.is_global())}
     imported = {s.get_name() for t in _tables(table) for s in t.get_symbols() if s.is_imported()}
-    return None if (found | imported) & _REACHES_ALL else found
+    return None if (found | imported) & _REACHES_ALL else frozenset(found)
 
 
 def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

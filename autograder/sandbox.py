@@ -8,6 +8,7 @@ grader is root) a user of its own. Where bubblewrap is missing the template is a
 from __future__ import annotations
 
 import array
+import atexit
 import hashlib
 import os
 import shutil
@@ -67,39 +68,62 @@ def missing_protections() -> str:
     )
 
 
-class Template:
-    """A running template process; `connect` forks it and returns a socket to the new submission's process."""
+class _Process:
+    """A template process that loads what every section needs, and then waits to be told its section."""
 
-    def __init__(self, preparation: Preparation, rehearsal: Sequence[str] = ()) -> None:
-        self.preparation = preparation
+    def __init__(self) -> None:
         self.namespaces = bubblewrap() is not None
-        self._folder = tempfile.mkdtemp(prefix="autograder-")
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        scratch = "/scratch" if self.namespaces else self._folder
-        command = [
-            *(_container(_numba_cache()) if self.namespaces else []),
-            sys.executable,
-            "-m",
-            "autograder.inside.template",
-            str(theirs.fileno()),
-        ]
-        self._process = subprocess.Popen(
-            command,
+        self.folder = tempfile.mkdtemp(prefix="autograder-")
+        self.scratch = "/scratch" if self.namespaces else self.folder
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        container = _container(_numba_cache()) if self.namespaces else []
+        self.popen = subprocess.Popen(
+            [*container, sys.executable, "-m", "autograder.inside.template", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env=_environment(scratch, self.namespaces),
+            env=_environment(self.scratch, self.namespaces),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
         theirs.close()
+
+    def close(self) -> None:
+        self.control.close()
+        self.popen.kill()
+        self.popen.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_warm: list[_Process] = []
+
+
+def warm_up() -> None:
+    """Start the next template's process now: most of its libraries are the same for all sections, and loading them takes seconds."""
+    if not _warm:
+        _warm.append(_Process())
+
+
+@atexit.register
+def _close_unused() -> None:
+    while _warm:
+        _warm.pop().close()
+
+
+class Template:
+    """A running template process; `connect` forks it and returns a socket to the new submission's process."""
+
+    def __init__(self, preparation: Preparation, rehearsal: Sequence[str] = ()) -> None:
+        self.preparation = preparation
+        self._own = _warm.pop() if _warm else _Process()
+        self.namespaces, self._control, self._process = self._own.namespaces, self._own.control, self._own.popen
         wire.send(
             self._control,
             {
                 "section": preparation.section,
                 "setup": list(preparation.setup),
                 "preload": list(preparation.preload),
-                "scratch": scratch,
+                "scratch": self._own.scratch,
                 "rehearsal": list(rehearsal),
                 "limits": asdict(preparation.limits),
                 "namespaces": self.namespaces,
@@ -141,10 +165,7 @@ class Template:
 
     def close(self) -> None:
         """End the template and everything in its container."""
-        self._control.close()
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._own.close()
 
     def _errors(self) -> str:
         assert self._process.stderr is not None

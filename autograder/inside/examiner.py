@@ -40,7 +40,7 @@ def serve(sock: Any, shell: Any, token: str, limit: int, prepared: dict[str, Any
     set_traps()
     changed_now = changed()
     routes, clean = hardening.make_routes(changed, trusted_class, is_learner, borrowed)
-    parts = hardening.compile_tests(exam["source"], exam["hidden_from"], exam["hidden_to"])
+    parts = hardening.unpack(exam["parts"])
     recorder = capture.Recorder(limit)
     hidden_recorder = recorder if reveal else capture.Recorder(limit)
     error: BaseException | None = None

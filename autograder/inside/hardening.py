@@ -12,8 +12,10 @@ import builtins
 __builtins__ = dict(vars(builtins))  # type: ignore[assignment]
 
 import ast
+import base64
 import functools
 import inspect
+import marshal
 import sys
 import time
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
@@ -150,6 +152,17 @@ def compile_tests(source: str, hidden_from: int, hidden_to: int) -> list[tuple[b
     return compiled
 
 
+def pack(parts: list[tuple[bool, str, Any]]) -> str:
+    """Compiled tests as text for the way to the examiner; compiled once by the grader, not by each examiner."""
+    return base64.b64encode(marshal.dumps(parts)).decode()
+
+
+def unpack(text: str) -> list[tuple[bool, str, Any]]:
+    """What `pack` packed."""
+    parts: list[tuple[bool, str, Any]] = marshal.loads(base64.b64decode(text))
+    return parts
+
+
 def make_routes(changed: Any, snapshot_class: Any, learner_code: Any, borrowed: Any) -> tuple[dict[str, Any], Any]:
     """(names that compiled tests call, clean)."""
     torch: Any = sys.modules.get("torch")  # a section may do without
@@ -228,6 +241,8 @@ def make_routes(changed: Any, snapshot_class: Any, learner_code: Any, borrowed: 
             return value
         kind = type(value)
         if kind is tuple or kind is list or kind is set or kind is frozenset:
+            if all(map(is_plain, value)):
+                return value
             items = [clean(v, depth + 1) for v in value]
             if all(map(_is, items, value)):
                 return value
@@ -311,9 +326,15 @@ def make_routes(changed: Any, snapshot_class: Any, learner_code: Any, borrowed: 
         verify()
         return clean(result)
 
+    functions: dict[int, tuple[FunctionType, bool]] = {}  # with the function itself, so that its id stays its own
+
     def is_trusted(function: Any, kind: type) -> bool:
         if kind is FunctionType:
-            return not learner_code(function.__code__)
+            # Remembered, since each look at a function's code goes through the guard; the guard lets nobody exchange it.
+            known = functions.get(id(function))
+            if known is None:
+                known = functions[id(function)] = function, not learner_code(function.__code__)
+            return known[1]
         if kind is BuiltinFunctionType:
             owner = function.__self__
             return owner is None or type(owner) is ModuleType or is_plain(owner)
@@ -321,7 +342,7 @@ def make_routes(changed: Any, snapshot_class: Any, learner_code: Any, borrowed: 
             return (
                 trusted_class(type(function.__self__))
                 and type(function.__func__) is FunctionType
-                and not learner_code(function.__func__.__code__)
+                and is_trusted(function.__func__, FunctionType)
             )
         return trusted_class(function) if kind is type else trusted_class(kind) and kind is not functools.partial
 

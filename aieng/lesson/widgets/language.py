@@ -16,7 +16,7 @@ from aieng.figures import language as draw
 from aieng.figures.theme import CourseFigure, alt_text
 from aieng.lesson.boxes import WordedBox
 from aieng.lesson.environment import interactive_allowed
-from aieng.lesson.finding import drawn
+from aieng.lesson.finding import Skipped, drawn
 from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider
 from aieng.lesson.widgets.vectors import corpus_explorer
 from aieng.vectors.distances import knn
@@ -179,7 +179,7 @@ def beta_explorer(runs: Sequence[dict[str, Any]]) -> Explorer | CourseFigure:
 
 @drawn
 def retrieval_map(retrieve: Any, encoder: Any, corpus: Any, *, k: int = 5,
-                  question: str = "Which strait separates the European and Asian parts of Turkey?") -> Explorer | CourseFigure:
+                  question: str = "Which strait separates the European and Asian parts of Turkey?") -> Explorer | CourseFigure | Skipped:
     """Section 01's map with a box for a question: the passages that the learner's `retrieve` finds light up and are listed.
 
     Parameters
