@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +62,7 @@ def write(slugs: Sequence[str], path: Path = PATH, record: Path = RECORD) -> dic
             raise RuntimeError(f"{slug} ran and did not record {', '.join(missing)}")
         stored[slug] = {"rows": {p.key: {k: rows[p.key][k] for k in ("statement", "verdict", "measured", "source")} for p in places(slug)},
                         "seconds": round(done.seconds), "peak_mb": round(done.peak_mb), "date": date.today().isoformat(),
-                        "machine": machine()}
+                        "machine": running.machine("torch", "numpy")}
         record.write_text(json.dumps(dict(sorted(stored.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(f"{slug}: {len(rows)} claims, {done.seconds:.0f} s, {done.peak_mb:.0f} MB", file=sys.stderr, flush=True)
     stored = dict(sorted(stored.items()))
@@ -96,9 +93,3 @@ def text(stored: dict[str, Any]) -> str:
     lines += [f"| {slug} | {entry['seconds']} | {entry['peak_mb']:,} |" for slug, entry in stored.items()]
     parts += ["## What the runs took", "Each source notebook cold, from its first cell to its last, at full pace.", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
-
-
-def machine() -> str:
-    """The machine and the versions that a measurement belongs to."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy"))
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {libraries}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
@@ -53,3 +55,9 @@ def run(path: Path, *, progress_dir: Path, pace: str = "full", widgets: bool = T
     peak = book.cells.pop()
     unit = 1024 if os.uname().sysname == "Linux" else 1024**2  # macOS counts bytes
     return Run(path.stem, book, seconds, float(peak.outputs[0].text) / unit)
+
+
+def machine(*libraries: str) -> str:
+    """The machine and the versions that a measurement belongs to."""
+    parts = f"{platform.system()} {platform.machine()}", f"{os.cpu_count()} cores", f"Python {platform.python_version()}"
+    return ", ".join([*parts, *(f"{name} {version(name)}" for name in libraries)])

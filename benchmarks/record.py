@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from autograder.running import machine
 from benchmarks.harness import Row, short
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = ROOT / "assets" / "benchmarks.json"
 README = ROOT / "README.md"
 GRADER = ROOT / "autograder" / "README.md"
+LIBRARIES = ("torch", "numpy", "numba", "faiss-cpu", "hnswlib", "transformers", "tokenizers", "nbgrader")
 BEGIN, END = "<!-- benchmarks: written by python -m benchmarks --record -->", "<!-- end of benchmarks -->"
 
 
@@ -25,14 +24,8 @@ def keep(group: str, rows: Sequence[Row], *, replace: bool, path: Path = PATH) -
     """Store a group's rows in place of those that were there (`replace`), or beside them."""
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     old = [] if replace else stored.get(group, {}).get("rows", [])
-    stored[group] = {"date": date.today().isoformat(), "machine": machine(), "rows": old + [asdict(r) for r in rows]}
+    stored[group] = {"date": date.today().isoformat(), "machine": machine(*LIBRARIES), "rows": old + [asdict(r) for r in rows]}
     path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def machine() -> str:
-    """The machine and the versions that the rows belong to."""
-    names = ("torch", "numpy", "numba", "faiss-cpu", "hnswlib", "transformers", "tokenizers", "nbgrader")
-    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores; " + ", ".join(f"{n} {version(n)}" for n in names)
 
 
 def section(stored: dict[str, Any]) -> str:

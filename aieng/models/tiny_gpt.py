@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
+from aieng.data.shipped import shipped
 from aieng.text.bpe import BPETokenizer
 from aieng.text.bpe_training import vocabulary_of
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights
@@ -85,9 +86,7 @@ def load_tiny_gpt(path: Path = CHECKPOINT) -> TinyGPT:
     FileNotFoundError
         The file is not beside the package.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found: it belongs to the checkout; restore it with `git checkout assets`")
-    with safe_open(path, "pt") as file:
+    with safe_open(shipped(path), "pt") as file:
         merges = [(bytes.fromhex(left), bytes.fromhex(right)) for left, right in json.loads(file.metadata()["merges"])]
         weights = {name: file.get_tensor(name).float().requires_grad_(True) for name in file.keys()}  # noqa: SIM118
     return tiny_gpt(tiny_tokenizer(merges), weights)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from aieng.data.shipped import shipped
 from aieng.reasoning.tree_search import GOAL, Numbers, propose
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "assets" / "game24.safetensors"
@@ -179,9 +180,7 @@ def load_intuition(path: Path = CHECKPOINT) -> Intuition:
     FileNotFoundError
         The file is not beside the package.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found: it belongs to the checkout; restore it with `git checkout assets`")
-    tensors = load_file(path)
+    tensors = load_file(shipped(path))
     layers = {
         name: [(tensors[f"{name}.{i}.weight"].astype(np.float32), tensors[f"{name}.{i}.bias"].astype(np.float32)) for i in range(3)]
         for name in ("value", "policy")

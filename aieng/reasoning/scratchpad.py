@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from aieng.data.shipped import shipped
 from aieng.training.loop import TrainingConfig, train
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights
 
@@ -171,9 +172,7 @@ def load_solver(name: str, path: Path = CHECKPOINT) -> Solver:
     FileNotFoundError, KeyError
         The file is not beside the package, or holds no model of that name.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} not found: it belongs to the checkout; restore it with `git checkout assets`")
-    tensors = load_file(path)
+    tensors = load_file(shipped(path))
     weights = {key.removeprefix(f"{name}/"): w.float() for key, w in tensors.items() if key.startswith(f"{name}/")}
     if not weights:
         raise KeyError(f"no model {name!r} in {path.name}; it holds {', '.join(sorted({k.split('/')[0] for k in tensors}))}")

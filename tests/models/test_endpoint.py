@@ -3,69 +3,15 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 import torch
 
 from aieng.models.endpoint import KEY, MODEL, URL, Endpoint, EndpointError, chat_model, endpoint_from_environment
-
-TEMPLATE = ("{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-            "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """A Llama of 100,000 random weights in transformers' own server."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("served")
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({c: i for i, c in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|im_end|>", chat_template=TEMPLATE)
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(fast), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                                         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=512,
-                                         eos_token_id=fast.eos_token_id,
-                                         bos_token_id=fast.eos_token_id, pad_token_id=fast.eos_token_id,
-                                         initializer_range=0.5))  # large, so that the output depends on all of the input
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    port, log = free_port(), folder / "log.txt"
-    with log.open("w") as out:
-        command = [str(Path(sys.executable).with_name("transformers")), "serve", str(folder), "--device", "cpu", "--host", "127.0.0.1"]
-        server = subprocess.Popen([*command, "--port", str(port)], stdout=out, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            if server.poll() is not None:
-                pytest.fail(f"transformers serve ended with status {server.returncode}: {log.read_text()[-2000:]}")
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            pytest.fail(f"transformers serve did not start: {log.read_text()[-2000:]}")
-        yield f"http://127.0.0.1:{port}/v1", str(folder), model, fast
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def greedy_text(model, tokenizer, prompt: str, tokens: int) -> str:
@@ -184,7 +130,7 @@ def test_a_slow_server_times_out():
         quick_endpoint(url, timeout=0.2, retries=1).chat("Hi")
 
 
-def test_nobody_listens():
+def test_nobody_listens(free_port):
     with pytest.raises(EndpointError, match=r"no connection.*is the server running"):
         quick_endpoint(f"http://127.0.0.1:{free_port()}/v1", retries=1).chat("Hi")
 

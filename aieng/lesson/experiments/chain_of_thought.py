@@ -64,30 +64,34 @@ def _questions(count: int, seed: str = "live") -> dict[int, list[Any]]:
 
 
 @experiment
-def train_both(*, tokens: int | None = None, seed: int = 0, asked: int = 500) -> Finding:
-    """Train both models here and now on as many tokens each, and ask them unseen questions.
+def train_both(*, tokens: int | None = None, seeds: tuple[int, ...] = (0, 1, 2), asked: int = 500) -> Finding:
+    """Train both models here and now, some seeds of each on as many tokens, and ask them unseen questions.
 
-    The numbers: `direct`, `scratchpad` (accuracy by number of steps, a list), `tokens`.
+    The numbers: `direct`, `scratchpad` ((seeds, steps) arrays, accuracy by number of steps), `tokens` (of each training).
     """
-    tokens = tokens or (20_000 if quick() else 200_000)
-    questions, found, weights = _questions(asked), {}, 0
-    for style in STYLES:
-        length = LONGEST + 2 + (0 if style == "direct" else LONGEST - 1)
-        with tqdm(total=max(1, tokens // (64 * length)), desc=style, unit="step", leave=False) as bar:
-            def advance(_step: int, _loss: float, bar: Any = bar) -> None:
-                bar.update()
-
-            trained = train_solver(style, seed, tokens, on_step=advance)
-        weights = sum(w.numel() for w in trained.weights.values())
-        found[style] = [trained.accuracy(chains) for chains in questions.values()]
+    tokens = tokens or (20_000 if quick() else 400_000)
+    questions, weights = _questions(asked), 0
+    found: dict[str, list[list[float]]] = {style: [] for style in STYLES}
+    steps = {style: max(1, tokens // (64 * (LONGEST + 2 + (0 if style == "direct" else LONGEST - 1)))) for style in STYLES}
+    with tqdm(total=len(seeds) * sum(steps.values()), unit="step", leave=False) as bar:
+        for seed in seeds:
+            for style in STYLES:
+                bar.set_description(f"{style}, seed {seed}")
+                trained = train_solver(style, seed, tokens, on_step=lambda _step, _loss: _advance(bar))
+                weights = sum(w.numel() for w in trained.weights.values())
+                found[style].append([trained.accuracy(chains) for chains in questions.values()])
+    grids = {style: np.array(rows) for style, rows in found.items()}
+    told = {style: f"{grid[:, 0].mean():.0%} of the questions of one step and {grid[:, -1].mean():.0%} of those of {LONGEST}"
+            for style, grid in grids.items()}
     return Finding(
-        f"{weights:,} weights and {tokens:,} tokens each: the direct model answers {found['direct'][0]:.0%} of the questions of one step "
-        f"and "
-        f"{found['direct'][-1]:.0%} of those of {LONGEST}; the one with a scratchpad {found['scratchpad'][0]:.0%} and "
-        f"{found['scratchpad'][-1]:.0%} "
-        f"(guessing: 10 %). One seed, {asked} questions a mark; the recorded run below has trained {TOKENS_FED / tokens:.3g} times as "
-        f"long.",
-        accuracy_by_steps({name: [values] for name, values in found.items()}, asked, 0.1), {**found, "tokens": tokens})
+        f"{weights:,} weights and {tokens:,} tokens for each of {len(seeds)} seeds. On average the direct models answer {told['direct']}, "
+        f"those with a scratchpad {told['scratchpad']} (guessing: 10 %). {asked} questions a mark; the recorded run below has trained "
+        f"{TOKENS_FED / tokens:.3g} times as long.",
+        accuracy_by_steps(grids, asked, 0.1), {**grids, "tokens": tokens})
+
+
+def _advance(bar: Any) -> None:
+    bar.update()
 
 
 @lru_cache(maxsize=1)
