@@ -21,9 +21,10 @@ BEGIN, END = "<!-- benchmarks: written by python -m benchmarks --record -->", "<
 
 
 def keep(group: str, rows: Sequence[Row], *, replace: bool, path: Path = PATH) -> None:
-    """Store a group's rows in place of those that were there (`replace`), or beside them."""
+    """Store a group's rows in place of those that were there (`replace`), or of those that measure the same."""
     stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    old = [] if replace else stored.get(group, {}).get("rows", [])
+    measured = {(r.what, r.peer) for r in rows}
+    old = [] if replace else [r for r in stored.get(group, {}).get("rows", []) if (r["what"], r["peer"]) not in measured]
     stored[group] = {"date": date.today().isoformat(), "machine": machine(*LIBRARIES), "rows": old + [asdict(r) for r in rows]}
     path.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
