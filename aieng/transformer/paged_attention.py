@@ -50,18 +50,31 @@ def paged_attention(q: Tensor, key_cache: Tensor, value_cache: Tensor, block_tab
     if q.shape[1] % num_key_value_heads:
         raise ValueError(f"{q.shape[1]} query heads cannot share {num_key_value_heads} key-value heads evenly")
     tables, lengths = block_tables.cpu().numpy(), context_lens.cpu().numpy()
-    needed = -(-lengths // block_size)
-    if len(needed) and needed.max() > tables.shape[1]:
-        raise ValueError(f"a sequence of {lengths.max()} tokens needs {needed.max()} blocks of {block_size}; its row of block_tables "
+    most, lowest, highest = _extremes(tables, lengths, block_size)
+    if most > tables.shape[1]:
+        raise ValueError(f"a sequence of {lengths.max()} tokens needs {most} blocks of {block_size}; its row of block_tables "
                          f"has {tables.shape[1]}")
-    used = tables[np.arange(tables.shape[1]) < needed[:, None]]
-    if used.size and not 0 <= used.min() <= used.max() < num_blocks:
-        raise ValueError(f"block_tables names blocks {used.min()} to {used.max()}; the pool has 0 to {num_blocks - 1}")
+    if lowest <= highest and not 0 <= lowest <= highest < num_blocks:
+        raise ValueError(f"block_tables names blocks {lowest} to {highest}; the pool has 0 to {num_blocks - 1}")
     if q.device.type == "cpu" and {q.dtype, key_cache.dtype, value_cache.dtype} == {torch.float32}:
         output = np.zeros(tuple(q.shape), dtype=np.float32)
         _in_parallel(q.detach().contiguous().numpy(), key_cache.numpy(), value_cache.numpy(), tables, lengths, output)
         return torch.from_numpy(output)
-    return _gathered(q, key_cache, value_cache, block_tables, lengths, needed)
+    return _gathered(q, key_cache, value_cache, block_tables, lengths)
+
+
+@numba.njit(cache=True)
+def _extremes(tables: NDArray[np.int64], lengths: NDArray[np.int64], block_size: int) -> tuple[int, int, int]:
+    """The most blocks that a sequence needs, and the lowest and highest number among those that stand in the tables and are needed."""
+    most, lowest, highest = 0, 1, 0
+    for i in range(len(lengths)):
+        needed = (lengths[i] + block_size - 1) // block_size
+        most = max(most, needed)
+        for block in tables[i, : min(needed, tables.shape[1])]:
+            if lowest > highest:
+                lowest = highest = block
+            lowest, highest = min(lowest, block), max(highest, block)
+    return most, lowest, highest
 
 
 def _in_parallel(
@@ -146,14 +159,13 @@ def _decode(
                     output[sequence, head, i] /= total[head]
 
 
-def _gathered(
-    q: Tensor, key_cache: Tensor, value_cache: Tensor, block_tables: Tensor, lengths: NDArray[np.int64], needed: NDArray[np.int64],
-) -> Tensor:
+def _gathered(q: Tensor, key_cache: Tensor, value_cache: Tensor, block_tables: Tensor, lengths: NDArray[np.int64]) -> Tensor:
     """The same in torch, for other dtypes and devices: each sequence's blocks are laid side by side first, one copy more."""
     output = torch.zeros_like(q)
     group = q.shape[1] // key_cache.shape[1]
-    for i, (length, blocks) in enumerate(zip(lengths.tolist(), needed.tolist())):
+    for i, length in enumerate(lengths.tolist()):
         if length:
+            blocks = -(-length // key_cache.shape[2])
             k, v = (gather(pool, block_tables[i, :blocks])[:, :length] for pool in (key_cache, value_cache))
             query = q[i].unflatten(0, (-1, group))  # (num_key_value_heads, group, head_dim)
             output[i] = scaled_dot_product_attention(query, k, v).flatten(0, 1)
