@@ -43,7 +43,7 @@ class Plan:
         sources = set(sources)
         spared = sources & set(self.shown)
         todo = [_global_names(source) for source in sources - spared]
-        todo += [(_global_names(c.source) or frozenset()) - _bound_names(c.source) for c in self.tests.values()]
+        todo += [_read_names(c.source) - _bound_names(c.source) for c in self.tests.values()]
         while todo and spared:
             used = todo.pop()
             for source in [s for s in spared if used is None or used & self.shown[s]]:
@@ -142,9 +142,15 @@ def _bound_names(source: str) -> frozenset[str]:
     return frozenset(bound | {t.get_name() for t in table.get_children()})
 
 
-@lru_cache(maxsize=4096)
 def _global_names(source: str) -> frozenset[str] | None:
     """Names of the notebook that a cell may read; None where that cannot be told: magics, code that runs text or looks around."""
+    names = _read_names(source)
+    return None if names & _REACHES_ALL else names
+
+
+@lru_cache(maxsize=4096)
+def _read_names(source: str) -> frozenset[str]:
+    """Names that a cell's code reads and does not define in a function of its own, and the names of what it imports."""
     try:
         table = symtable.symtable(source, "<cell>", "exec")
     except (SyntaxError, ValueError):  # a magic, or nonsense
@@ -152,10 +158,9 @@ def _global_names(source: str) -> frozenset[str] | None:
             table = symtable.symtable(TransformerManager().transform_cell(source), "<cell>", "exec")
         except (SyntaxError, ValueError):
             return frozenset()  # it cannot run
-    found = {s.get_name() for t in _tables(table) for s in t.get_symbols()
-             if s.is_referenced() and (t is table or t.get_type() == "class" or s.is_global())}
-    imported = {s.get_name() for t in _tables(table) for s in t.get_symbols() if s.is_imported()}
-    return None if (found | imported) & _REACHES_ALL else frozenset(found)
+    symbols = [(t, s) for t in _tables(table) for s in t.get_symbols()]
+    return frozenset(s.get_name() for t, s in symbols
+                     if s.is_imported() or (s.is_referenced() and (t is table or t.get_type() == "class" or s.is_global())))
 
 
 def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from aieng.lesson import course
-from autograder import ledger, pages, release, running
+from autograder import ledger, notebooks, pages, pictures, release, running
 
 CELLS = [
     nbformat.v4.new_markdown_cell("# Small\n\nA formula: $\\sqrt{d}$, and\n\n$$a = \\frac{b}{c}$$"),
@@ -66,3 +66,12 @@ def test_the_ledger_on_file_is_the_one_of_these_notebooks():
         for key, row in entry["rows"].items():
             assert not re.search(r"not measured(?! here)|\bnan\b", row["measured"]), key
     assert ledger.PATH.read_text(encoding="utf-8") == ledger.text(stored)
+
+
+def test_every_section_has_a_picture_of_a_figure_that_it_draws():
+    for section in course.SECTIONS:
+        call, _ = pictures.SHOWN[section.number]
+        cells = notebooks.read(notebooks.source_path(section.slug)).cells
+        assert any(call in c.source for c in cells if c.cell_type == "code" and not notebooks.grade_id(c)), f"{section.slug}: {call}"
+        assert (pictures.FOLDER / f"{section.number}.png").stat().st_size < 400_000
+    assert all(f"assets/pictures/{section.number}.png" in (notebooks.ROOT / "README.md").read_text() for section in course.SECTIONS)

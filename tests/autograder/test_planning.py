@@ -59,6 +59,14 @@ def test_code_that_cannot_run_needs_nothing(plan):
 
 
 
+def test_what_the_tests_read_is_run(tmp_path):
+    cells = [nbformat.v4.new_code_cell(s) for s in (DEMO.replace("math.sqrt(n)", "n"), ANSWER, "import sys\nassert area(table[2]) == 4")]
+    cells[1].metadata.nbgrader = {"grade_id": "area", "solution": True, "grade": False}
+    cells[2].metadata.nbgrader = {"grade_id": "area-tests", "solution": False, "grade": True, "points": 1}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "two.ipynb")
+    assert planning.plan_of(tmp_path / "two.ipynb", "two").spared(c.source for c in cells[:2]) == set()
+
+
 def test_the_tests_own_names_are_no_need(plan):
     assert DEMO in spared(plan, ANSWER) and "unit" in plan.shown[DEMO]
 
