@@ -10,8 +10,8 @@ from aieng.lesson import course
 from autograder import lab, notebooks
 
 FOLDER = notebooks.ROOT / "assets" / "pictures"
-# The section's figure: what the cell that draws it calls, and how often its player is put forward before the picture is taken.
-SHOWN = {"01": ("hnsw_player(", 6), "02": ("sampling_explorer(", 0), "03": ("attention_explorer(", 0), "04": ("tile_player(", 7),
+# The section's figure: what the cell that draws it calls, and how far its first slider is moved before the picture is taken.
+SHOWN = {"01": ("hnsw_player(", 6), "02": ("sampling_explorer(", -8), "03": ("attention_explorer(", 0), "04": ("tile_player(", 7),
          "05": ("levels_explorer(", 0), "06": ("tree_explorer(", 0), "07": ("head_explorer(", 0), "08": ("trace_player(", 3)}
 _FIND = """(call) => {
     const content = jupyterapp.shell.currentWidget.content;
@@ -43,8 +43,8 @@ def take(slugs: Sequence[str]) -> list[Path]:
                     raise LookupError(f"no cell of {section.slug} calls {call}…); name another in {Path(__file__).name}")
                 figure = page.locator("#the-picture .aieng-explorer, #the-picture .jp-OutputArea-output").first
                 figure.scroll_into_view_if_needed()
-                for _ in range(steps):
-                    figure.locator("[role=slider]").first.press("ArrowRight")
+                for _ in range(abs(steps)):
+                    figure.locator("[role=slider]").first.press("ArrowRight" if steps > 0 else "ArrowLeft")
                     page.wait_for_timeout(300)
                 page.wait_for_timeout(3000)
                 path = FOLDER / f"{section.number}.png"
