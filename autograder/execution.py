@@ -107,17 +107,21 @@ def run_cells(preparation: Preparation, cells: Sequence[Cell], reveal: bool = Fa
     reveal : show errors of a learner's code in hidden tests in full (in self-study, where nothing is secret)
     limits : time and memory, where they should be stricter than the preparation's
     """
-    with _lock:
-        template = template_for(preparation)
-        template.wait()
-        sock = template.connect()
-    session = _Session(sock, limits or preparation.limits, cells, reveal)
-    try:
-        results = session.run()
-    finally:
-        session.end()
-    if not template.alive:  # what ended the submission was not the submission
-        raise SandboxError("the sandbox ended while a submission was in it")
+    results: list[CellResult] = []
+    for _ in range(2):  # a process that died may have been killed from outside, when memory ran out; one that dies twice dies by itself
+        with _lock:
+            template = template_for(preparation)
+            template.wait()
+            sock = template.connect()
+        session = _Session(sock, limits or preparation.limits, cells, reveal)
+        try:
+            results = session.run()
+        finally:
+            session.end()
+        if not template.alive:  # what ended the submission was not the submission
+            raise SandboxError("the sandbox ended while a submission was in it")
+        if not session.died:
+            break
     return results
 
 
@@ -134,6 +138,7 @@ class _Session:
         self._learner = 0
         self._examiner = 0
         self._end = 0.0
+        self.died = False  # whether one of its processes ended without a reason that is known here
 
     def run(self) -> list[CellResult]:
         hello, self._learner = self._receive(STARTUP_SECONDS, "starting")
@@ -286,7 +291,7 @@ class _Session:
                 raise _Ended(f"{what} did not finish in {seconds:g} s: is there a loop that never ends?")
             # What it sent before it ended may have come since the last look.
             if process and _ended(process) and not select.select([self._sock], [], [], 0)[0]:
-                raise _Ended(f"the process died while running {what} (it was ended, ran out of memory or crashed)")
+                raise self._death(what)
             if waiting > 2 and self._learner:
                 self._watch_memory()
         try:
@@ -294,7 +299,11 @@ class _Session:
         except TimeoutError:
             raise wire.WireError("half a message") from None
         except EOFError:
-            raise _Ended(f"the process died while running {what} (it was ended, ran out of memory or crashed)") from None
+            raise self._death(what) from None
+
+    def _death(self, what: str) -> _Ended:
+        self.died = True
+        return _Ended(f"the process died while running {what} (it was ended, ran out of memory or crashed)")
 
     def _watch_memory(self) -> None:
         """End the submission when its processes together hold too much memory."""

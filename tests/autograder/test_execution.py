@@ -150,3 +150,17 @@ def test_a_verdict_that_comes_as_its_process_ends_is_heard(monkeypatch):
     monkeypatch.setattr(execution, "_ended", slow_look)
     _, verdict = run_cells(PREPARATION, [Cell("def double(x): return 2 * x"), graded(f"import time\ntime.sleep(0.3)\n{TESTS}")])
     assert verdict.ok, verdict.messages
+
+
+def test_a_process_that_was_killed_from_outside_is_run_again(monkeypatch):
+    killed = []
+
+    def kill_once(self, seconds, what, process=0, receive=execution._Session._receive):
+        if what == "the victim" and not killed:
+            killed.append(self._learner)
+            psutil.Process(self._learner).kill()
+        return receive(self, seconds, what, process)
+
+    monkeypatch.setattr(execution._Session, "_receive", kill_once)
+    cell, verdict = run_cells(PREPARATION, [Cell("def double(x): return 2 * x", "the victim"), graded()])
+    assert killed and cell.ok and verdict.ok
