@@ -11,7 +11,7 @@ from autograder import lab, notebooks
 
 FOLDER = notebooks.ROOT / "assets" / "pictures"
 # The section's figure: what the cell that draws it calls, and how far its first slider is moved before the picture is taken.
-SHOWN = {"01": ("hnsw_player(", 6), "02": ("sampling_explorer(", -8), "03": ("attention_explorer(", 0), "04": ("tile_player(", 7),
+SHOWN = {"01": ("hnsw_player(", 6), "02": ("sampling_explorer(", -8), "03": ("attention_explorer(", 0), "04": ("tile_player(", 4),
          "05": ("levels_explorer(", 0), "06": ("tree_explorer(", 0), "07": ("head_explorer(", 0), "08": ("trace_player(", 3)}
 _FIND = """(call) => {
     const content = jupyterapp.shell.currentWidget.content;
