@@ -36,6 +36,12 @@ def test_mutants_are_programs_that_differ_from_the_answer_and_each_other():
         compile(text, "mutant", "exec")
 
 
+def test_signatures_and_the_words_of_errors_stay():
+    source = "def f(x, k=5):\n    if x < 1:\n        raise ValueError(f'{x - 1} of {k + 2}')\n    return x"
+    assert {m.about.split(" in ")[0] for m in mutants(source)} == {"< became <=", "1 became 2", "the statement was left out"}
+    assert all("k=5" in m.source for m in mutants(source))
+
+
 def test_a_mutant_behaves_differently():
     changed = next(m for m in mutants(SOURCE) if m.about.startswith(">= became >"))
     space: dict = {}
