@@ -147,7 +147,7 @@ def grid_and_map(
     fig.update_layout(template=TEMPLATE, title_text=headline(title, told), height=660, margin_t=110)
     fig.update_yaxes(autorange="reversed", showgrid=False, zeroline=False)
     fig.update_xaxes(showgrid=False, zeroline=False)
-    fig.update_xaxes(title_text="head", dtick=1, row=1, col=1)
+    fig.update_xaxes(title_text="head", dtick=1, range=[-0.6, z.shape[1] - 0.4], row=1, col=1)
     fig.update_yaxes(title_text="layer", dtick=3, row=1, col=1)
     fig.update_xaxes(title_text="key: looked at", tickangle=-60, row=1, col=2)
     fig.update_yaxes(title_text="query: looks", row=1, col=2)
