@@ -19,6 +19,10 @@ SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", a
          ast.Pow: "**"}
 
 
+CHANGED = (ast.Compare, ast.BinOp, ast.AugAssign, ast.BoolOp, ast.UnaryOp, ast.Constant, ast.If, ast.While, ast.IfExp, ast.Call, ast.Raise,
+           ast.Continue, ast.Break, ast.Expr)
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A reference answer with one fault. `about` names it and stays the same as long as its line of code does."""
@@ -39,11 +43,12 @@ def mutants(source: str) -> Iterator[Mutant]:
     tree = ast.parse(source)
     seen = {ast.unparse(tree)}
     spared = {id(n) for outer in ast.walk(tree) for part in _spared(outer) for n in ast.walk(part)}
+    lines = {id(n): ast.unparse(s).splitlines()[0] for s in ast.walk(tree) if isinstance(s, ast.stmt) for n in ast.walk(s)}
     for number, node in enumerate(ast.walk(tree)):
-        for variant in range(0 if id(node) in spared else _variants(node)):
+        for variant in range(_variants(node) if isinstance(node, CHANGED) and id(node) not in spared else 0):
             changed = copy.deepcopy(tree)
             target = next(n for i, n in enumerate(ast.walk(changed)) if i == number)
-            before = _statement(tree, node)
+            before = lines.get(id(node), "")
             how = _change(changed, target, variant)
             text = ast.unparse(ast.fix_missing_locations(changed))
             if how and text not in seen:
@@ -108,9 +113,3 @@ def _replace(tree: ast.AST, old: ast.AST, new: ast.AST) -> None:
             if isinstance(value, list) and any(v is old for v in value):
                 value[[v is old for v in value].index(True)] = new
                 return
-
-
-def _statement(tree: ast.AST, node: ast.AST) -> str:
-    """The first line of the smallest statement that holds the node."""
-    holders = [s for s in ast.walk(tree) if isinstance(s, ast.stmt) and any(n is node for n in ast.walk(s))]
-    return ast.unparse(holders[-1]).splitlines()[0] if holders else ""

@@ -25,7 +25,7 @@ def clip(values, low, high=10):
 def test_each_kind_of_fault_is_planted_once():
     found = {m.about.split(" in `")[0] for m in mutants(SOURCE)}
     assert found == {  # turning `not values` round is the same as leaving `not` out, and is planted once
-        ">= became >", "< became <=", "and became the other", "not was left out", "- was left out", "+ became -", 
+        ">= became >", "< became <=", "and became the other", "not was left out", "- was left out", "+ became -",
         "0 became 1", "2 became 3", "reverse= was left out", "False became True", "the statement was left out"}
 
 
