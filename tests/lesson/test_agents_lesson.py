@@ -158,6 +158,6 @@ def test_travel_desk_says_what_is_wrong():
     assert "ZeroDivisionError" in desk.said and not desk.start.disabled
 
 
-def test_still_while_grading(run, monkeypatch):
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+def test_stills_without_widgets(run, monkeypatch):
+    monkeypatch.setenv("AIENG_WIDGETS", "off")
     assert isinstance(trace_player(run, "Fly."), AgentTrace) and isinstance(travel_desk(react, Scratchpad), AgentTrace)

@@ -16,6 +16,7 @@ from aieng.lesson.experiments.tree_search import (
     tree_at,
     walk,
 )
+from aieng.lesson.finding import Skipped
 from aieng.lesson.widgets import reasoning_search as widgets
 from aieng.lesson.widgets.explorer import Explorer
 from aieng.lesson.widgets.reasoning_search import mask_explorer, tree_explorer
@@ -111,10 +112,11 @@ def test_tree_explorer_follows_its_controls():
     assert "1 5 5 5" in explorer.figures[0].layout.title.text
 
 
-def test_still_while_grading(monkeypatch):
-    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+def test_still_without_widgets_and_skipped_while_grading(monkeypatch):
+    monkeypatch.setenv("AIENG_WIDGETS", "off")
     assert isinstance(tree_explorer(*SEARCHES), CourseFigure)
-    assert isinstance(mask_explorer(None, None, {}), CourseFigure)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert isinstance(tree_explorer(*SEARCHES), Skipped) and isinstance(mask_explorer(None, None, {}), Skipped)
     assert tool_lesson.course_tools() == {} and np.isnan(tool_lesson.tool_choice().data["clear"])
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from aieng.data.projection import pca_2d
 from aieng.figures.theme import CourseFigure, alt_text
+from aieng.lesson.finding import Skipped
 from aieng.lesson.widgets import codebook_explorer, corpus_explorer, hnsw_player, ivf_explorer
 from aieng.lesson.widgets.explorer import Explorer
 
@@ -115,12 +116,15 @@ def test_is_words_where_no_widget_is_drawn(name):
     assert bundle["text/plain"].startswith("[Interactive figure] ") and len(bundle["text/plain"]) > 80
 
 
-@pytest.mark.parametrize("mode", ["autograde", "validate"])
 @pytest.mark.parametrize("name", EXPLORERS)
-def test_is_a_still_figure_while_a_grader_runs_the_notebook(name, mode, monkeypatch):
-    monkeypatch.setenv("NBGRADER_EXECUTION", mode)
+def test_is_a_still_figure_where_widgets_are_off_and_skipped_while_grading(name, monkeypatch):
+    monkeypatch.setenv("AIENG_WIDGETS", "off")
     still = EXPLORERS[name]()
     assert type(still) is CourseFigure and alt_text(still)
+    for mode in ("autograde", "validate"):
+        monkeypatch.setenv("NBGRADER_EXECUTION", mode)
+        skipped = EXPLORERS[name]()
+        assert isinstance(skipped, Skipped) and "while grading" in skipped.sentence
 
 
 MOVES = [
