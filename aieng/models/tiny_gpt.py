@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from aieng.data.shipped import shipped
+from aieng.models.shipped import shipped
 from aieng.text.bpe import BPETokenizer
 from aieng.text.bpe_training import vocabulary_of
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from aieng.data.shipped import shipped
+from aieng.models.shipped import shipped
 from aieng.reasoning.tree_search import GOAL, Numbers, propose
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "assets" / "game24.safetensors"

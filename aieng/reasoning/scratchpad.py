@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from aieng.data.shipped import shipped
+from aieng.models.shipped import shipped
 from aieng.training.loop import TrainingConfig, train
 from aieng.transformer.llama import Kernels, Llama, LlamaConfig, init_weights
 
