@@ -49,7 +49,7 @@ def decode_step(tag: str, batch: int = 16, tokens: int = 1024, block_size: int =
     lengths = torch.full((batch,), tokens)
     yield compare(f"decode step over blocks, {batch} x {tokens} tokens{tag}", "contiguous cache, ours",
                   lambda: paged_attention(q, keys, values, tables, lengths), lambda: grouped_query_attention(q[:, :, None], k, v),
-                  work=batch, unit="tokens/s", target=1 / 1.3, repeats=31)
+                  work=batch, unit="tokens/s", target=1 / 1.3, repeats=151)
 
 
 def fresh(requests: list[Request]) -> list[Request]:
