@@ -101,6 +101,10 @@ def test_the_sliders_change_bars_and_words():
     own, after = explorer.figures[0].data
     before = list(own.x)
     assert before == pytest.approx(TinyLM().logits("")[-1].softmax(-1)[:4].tolist()) and list(after.x) == pytest.approx(before)
+    room = explorer.figures[0].layout.xaxis.range[1]
+    control(explorer, "temperature").value = 0.1
+    assert max(explorer.figures[0].data[1].x) < explorer.figures[0].layout.xaxis.range[1] != room, "the axis grows with the bars"
+    control(explorer, "temperature").value = 1.0
     control(explorer, "top-k").value = 2
     assert "2 of 6 tokens" in explorer.text and list(after.text)[2:] == ["out", "out"] and list(own.x) == before
     control(explorer, "top-k").value = 0

@@ -101,6 +101,9 @@ def redraw(shown: go.FigureWidget, figure: go.Figure) -> None:
                 old.update(changes, overwrite=True)
         shown.layout.title.text = figure.layout.title.text
         shown.layout.meta = figure.layout.meta
+        for axis in ("xaxis", "yaxis"):
+            if figure.layout[axis].range is not None and figure.layout[axis].range != shown.layout[axis].range:
+                shown.layout[axis].range = figure.layout[axis].range
         for mine, fresh in zip(shown.layout.annotations, figure.layout.annotations, strict=True):
             if mine.text != fresh.text:
                 mine.text = fresh.text
