@@ -142,7 +142,7 @@ class PagedEngine:
         self.device = model.embedding.device if isinstance(model.embedding, Tensor) else torch.device("cpu")
         self.memory = PagedKVCache(c.num_hidden_layers, num_blocks, block_size, c.num_key_value_heads, c.head_dim, model.dtype, self.device)
         self.tables: dict[Any, Any] = {}  # request -> its table
-        self._prompts: dict[Any, deque[_Piece]] = {}  # request -> what is not computed yet of its tokens
+        self._prompts: dict[Any, list[_Piece]] = {}  # request -> what is not computed yet of its tokens
         self.computed = 0  # tokens that went through the model, recomputed ones included
 
     def start(self, request: Any) -> bool:
@@ -160,7 +160,7 @@ class PagedEngine:
             return False
         self.tables[request] = table
         ends = [*range(table.num_shared, len(ids), self.max_prompt_tokens), len(ids)]
-        self._prompts[request] = deque(_Piece(table, ids[first:end], first) for first, end in pairwise(ends))
+        self._prompts[request] = [_Piece(table, ids[first:end], first) for first, end in pairwise(ends)]
         return True
 
     def fork(self, request: Any, twin: Any) -> None:

@@ -77,7 +77,7 @@ def train_both(*, tokens: int | None = None, seeds: tuple[int, ...] = (0, 1, 2),
         for seed in seeds:
             for style in STYLES:
                 bar.set_description(f"{style}, seed {seed}")
-                trained = train_solver(style, seed, tokens, on_step=lambda _step, _loss: _advance(bar))
+                trained = train_solver(style, seed, tokens, on_step=lambda *_: bar.update() and None)
                 weights = sum(w.numel() for w in trained.weights.values())
                 found[style].append([trained.accuracy(chains) for chains in questions.values()])
     grids = {style: np.array(rows) for style, rows in found.items()}
@@ -88,10 +88,6 @@ def train_both(*, tokens: int | None = None, seeds: tuple[int, ...] = (0, 1, 2),
         f"those with a scratchpad {told['scratchpad']} (guessing: 10 %). {asked} questions a mark; the recorded run below has trained "
         f"{TOKENS_FED / tokens:.3g} times as long.",
         accuracy_by_steps(grids, asked, 0.1), {**grids, "tokens": tokens})
-
-
-def _advance(bar: Any) -> None:
-    bar.update()
 
 
 @lru_cache(maxsize=1)

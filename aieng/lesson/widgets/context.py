@@ -72,7 +72,7 @@ def context_window(compose: Any, lm: Any, question: Question, titles: Sequence[s
                    budget: int = 180) -> Explorer | CourseFigure:
     """Choose a passage, move it with the buttons, change the budget: the bar and the answer follow (a second or two).
 
-    For the arguments see `Window`..
+    For the arguments see `Window`.
     """
     window = Window(compose, lm, question, titles, texts, holds, budget)
     still, said = window.picture()
