@@ -6,6 +6,8 @@ from autograder import sandbox
 
 if sys.argv[1:2] in (["grade"], ["try"]):
     sandbox.warm_up()
+    # jsonschema builds a grammar for addresses where it finds this package, for over a second; notebooks have no such field to check.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 from autograder.command_line import main  # the import that takes the time
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 from traitlets.config.loader import PyFileConfigLoader
 
-from autograder import notebooks, repair
+from autograder import notebooks, planning, repair
 from autograder.execution import CellResult
 
 
@@ -61,6 +61,7 @@ class Course:
         sys.path[:] = path  # the configuration puts its own folder there, for when nbgrader reads it
         if database:
             self.config.CourseDirectory.db_url = database
+        self.config.Exporter.optimistic_validation = True  # check a notebook once, when all preprocessors have seen it
         self.directory = CourseDirectory(config=self.config)
         self.staging = Path(self.directory.format_path(self.directory.autograded_directory, ".", ".")).parent / ".grading"
         self._gradebook: Gradebook | None = None
@@ -123,7 +124,7 @@ class Course:
         """nbgrader's steps before execution, on a mended copy of the notebook; the result of an earlier grading is withdrawn."""
         shutil.rmtree(self.graded_folder(submission), ignore_errors=True)
         shutil.rmtree(self.staging / submission.student / submission.section, ignore_errors=True)
-        source = notebooks.read(self.source_path(submission.section))
+        source = planning.plan_of(self.source_path(submission.section), submission.section).source
         path = _notebook_of(submission)
         book, messages = repair.read_submission(path, source, submission.section)
         if path.name != f"{submission.section}.ipynb" and path.exists():
@@ -184,10 +185,8 @@ class Course:
             before = os.getcwd()
             os.chdir(self.root)
             try:
-                yield converter
-            except BaseException:
-                self.gradebook.db.rollback()
-                raise
+                with _one_transaction(self.gradebook):
+                    yield converter
             finally:
                 os.chdir(before)
                 self.gradebook.db.expire_all()
@@ -210,6 +209,22 @@ class _Shared:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._gradebook, name)
+
+
+@contextmanager
+def _one_transaction(gradebook: Gradebook) -> Iterator[None]:
+    """nbgrader commits after each cell: make all of it one transaction, so that a submission's grades are written together or not at all."""
+    session = gradebook.db
+    session.commit = session.flush
+    try:
+        yield
+        del session.commit
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise
+    finally:
+        vars(session).pop("commit", None)
 
 
 @contextmanager

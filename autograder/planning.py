@@ -27,6 +27,7 @@ class Plan:
     """A section's source notebook, read for grading."""
 
     section: str
+    source: Any  # the notebook; nobody changes it
     setup: tuple[str, ...]
     solutions: dict[str, str]  # grade_id of a solution cell -> reference answer
     tests: dict[str, Any]  # grade_id of a graded code cell -> the cell
@@ -73,7 +74,8 @@ def plan_of(path: Path, section: str) -> Plan:
 
 @lru_cache(maxsize=16)
 def _read_plan(path: Path, section: str, changed: int, size: int) -> Plan:
-    cells = notebooks.read(path).cells
+    source = notebooks.read(path)
+    cells = source.cells
     setup = tuple(c.source for c in cells if c.cell_type == "code" and "setup" in notebooks.tags(c))
     given = {name for source in setup for name in _bound_names(source)}
     marked = [(notebooks.grade_id(c), c) for c in cells if c.cell_type == "code" and notebooks.grade_id(c)]
@@ -85,6 +87,7 @@ def _read_plan(path: Path, section: str, changed: int, size: int) -> Plan:
         preload |= {"torch.testing", "torch._dynamo"}  # what some of torch's functions load when they are first called
     return Plan(
         section,
+        source,
         setup,
         solutions,
         tests,

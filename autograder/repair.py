@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_markdown_cell, new_notebook
 
 from aieng.lesson import course
 from autograder import notebooks
@@ -92,12 +93,15 @@ def _cell(item: Any) -> Any:
         text = "".join(t for t in text if isinstance(t, str))
     if not isinstance(text, str):
         return None
-    make = new_code_cell if item["cell_type"] == "code" else new_markdown_cell
     metadata = item.get("metadata")
-    cell = make(text, metadata=nbformat.from_dict(_plain(metadata) if isinstance(metadata, dict) else {}))
-    if isinstance(item.get("id"), str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item["id"]):
-        cell.id = item["id"]
-    return cell
+    given = isinstance(item.get("id"), str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", item["id"])
+    return _new_cell(item["cell_type"], text, _plain(metadata) if isinstance(metadata, dict) else {}, item["id"] if given else None)
+
+
+def _new_cell(kind: str, text: str, metadata: dict[str, Any], own_id: str | None = None) -> Any:
+    """A cell without outputs. nbformat's own functions check each one against its schema; here nbconvert checks the whole notebook."""
+    cell = {"id": own_id or secrets.token_hex(4), "cell_type": kind if kind == "code" else "markdown", "metadata": metadata, "source": text}
+    return nbformat.from_dict(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
 
 
 def _plain(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -170,14 +174,9 @@ def _marked_once(cells: list[Any], wanted: dict[str, Any], messages: list[str]) 
 
 
 def _as_wanted(text: str, wanted: Any, old: Any = None) -> Any:
-    make = new_code_cell if wanted.cell_type == "code" else new_markdown_cell
     metadata = dict(old.metadata) if old is not None else {}
-    cell = make(
-        text, metadata=nbformat.from_dict(metadata | {"nbgrader": {k: v for k, v in wanted.metadata["nbgrader"].items() if k in _MARKS}})
-    )
-    if old is not None and "id" in old:
-        cell.id = old.id
-    return cell
+    marks = {k: v for k, v in wanted.metadata["nbgrader"].items() if k in _MARKS}
+    return _new_cell(wanted.cell_type, text, metadata | {"nbgrader": marks}, old.id if old is not None else None)
 
 
 def _find_unmarked(cells: list[Any], wanted: dict[str, Any], messages: list[str]) -> None:
@@ -185,8 +184,10 @@ def _find_unmarked(cells: list[Any], wanted: dict[str, Any], messages: list[str]
     present = {_id_of(c) for c in cells}
     for name, cell in wanted.items():
         marks = cell.metadata["nbgrader"]
-        names = defined_names(cell.source) if cell.cell_type == "code" else set()
-        if name in present or marks.get("grade") or not names:
+        if name in present or marks.get("grade") or cell.cell_type != "code":
+            continue
+        names = defined_names(cell.source)
+        if not names:
             continue
         found = [i for i, c in enumerate(cells) if c.cell_type == "code" and not _id_of(c) and names <= defined_names(c.source)]
         if found:
