@@ -213,7 +213,7 @@ class _Shared:
 
 @contextmanager
 def _one_transaction(gradebook: Gradebook) -> Iterator[None]:
-    """nbgrader commits after each cell: make all of it one transaction, so that a submission's grades are written together or not at all."""
+    """nbgrader commits after each cell: make that one transaction, so that a submission's grades are written together or not at all."""
     session = gradebook.db
     session.commit = session.flush
     try:

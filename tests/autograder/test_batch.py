@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from nbgrader.converters import Autograde
 
 sys.path.insert(0, str(Path(__file__).parent))
 import small_course as small
@@ -341,6 +342,21 @@ def test_killed_at_any_moment_no_grade_is_lost_or_doubled(course):
         assert {n: g[0] for n, g in found[student].items() if isinstance(g, tuple)} == points[kind]
     assert sum(v or 0 for v in points["right"].values()) == FULL
     assert not list(autograded.parent.glob(".grading/*"))
+
+
+def test_grades_of_a_submission_are_written_together_or_not_at_all(course, monkeypatch):
+    """A disk that fills up while a submission is recorded leaves its grades as they were; the next run grades it."""
+    small.submit(course, "ada", small.answered({}))
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Autograde, "write_single_notebook", full_disk)
+        report = grade(course)["ada"]
+    assert "No space left" in report.problem
+    assert {g[0] for g in grades(course)["ada"].values() if isinstance(g, tuple)} == {None}
+    assert grade(course)["ada"].score == FULL
 
 
 def test_two_graders_do_not_work_on_one_course(course):
