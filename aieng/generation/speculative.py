@@ -179,7 +179,7 @@ def speculative_generate(
 
     Parameters
     ----------
-    model : `Llama`; called with ids (1, tokens) and the cache, it gives logits (1, tokens, vocab_size)
+    model : `Llama`; called with ids (1, tokens), the cache and logits_to_keep, it gives logits (1, logits_to_keep, vocab_size)
     ids : the prompt's token ids, at least one
     max_new_tokens : int
     cache : `KVCache`, empty, with room for the prompt, the new tokens and num_draft_tokens more
@@ -197,7 +197,7 @@ def speculative_generate(
             proposed = list(draft(text, min(num_draft_tokens, room))) if room and num_draft_tokens else []
             # What the cache has not seen yet (at first the prompt, later the last token), and the draft behind it.
             fresh = text[cache.length :] + proposed
-            logits = model(torch.tensor([fresh]), cache=cache)[0, -len(proposed) - 1 :]
+            logits = model(torch.tensor([fresh]), cache=cache, logits_to_keep=len(proposed) + 1)[0]
             produced = verify(proposed, logits)
             out.rounds.append(Round(proposed, len(produced) - 1, produced[-1]))
             for token in produced:
