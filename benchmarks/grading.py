@@ -8,6 +8,7 @@ Both graders take the same submissions (right, half right, wrong, empty and brok
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import re
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -211,83 +214,121 @@ def kills(folder: Path, slug: str, times: int) -> list[Row]:
     return [Row(f"kill -9 {times} times: grades kept, each once, of {times}", "own", right, times, "grades", right / times, 1.0)]
 
 
+class _Nbgrader:
+    """Plain nbgrader on a course folder that holds one exercise."""
+
+    name = "nbgrader autograde"
+
+    def __init__(self, folder: Path, slug: str, book: Any, entry_id: str) -> None:
+        self._root, self._slug, self._own = folder / "hostile", slug, entry_id
+        make_course(self._root, [slug])
+        nbformat.write(book, self._root / "solutions" / slug / f"{slug}.ipynb")
+        with open(self._root / "autograder" / "nbgrader_config.py", "a") as config:
+            config.write("c.Execute.timeout = 20\n")
+        generate(self._root, slug)
+
+    def grade(self, student: str, book: Any) -> tuple[float | None, str]:
+        """(points, what the notebook showed); RuntimeError where no grade came out."""
+        folder = self._root / "autograder" / "classroom" / "submitted" / student / self._slug
+        folder.mkdir(parents=True)
+        nbformat.write(book, folder / f"{self._slug}.ipynb")
+        done = _confined(self._root, self._root / "autograder", "nbgrader", "autograde", self._slug, f"--student={student}")
+        graded = self._root / "autograder/classroom/autograded" / student / self._slug / f"{self._slug}.ipynb"
+        if done != 0 or not graded.exists():
+            raise RuntimeError("not graded")
+        points = {k[2]: v for k, v in scores(self._root).items() if k[0] == student}.get(f"{self._own}-tests")
+        return points, str([o for c in nbformat.reads(graded.read_text(), 4).cells for o in c.get("outputs", [])])
+
+
+class _Otter:
+    """otter-grader without its containers (`otter run`): the same tests in a test file of its own, beside the same notebook."""
+
+    name = "otter run"
+
+    def __init__(self, folder: Path, slug: str, book: Any, entry_id: str) -> None:
+        self._root = folder / "otter"
+        self._root.mkdir()
+        cell = next(c for c in book.cells if notebooks.grade_id(c) == f"{entry_id}-tests")
+        tests = self._root / "tests"
+        tests.mkdir()
+        points = cell.metadata.nbgrader.points
+        (tests / "answer.py").write_text(
+            f"OK_FORMAT = False\nname = 'answer'\npoints = {points}\nfrom otter.test_files import test_case\n\n"
+            f"@test_case(points={points}, hidden=True)\ndef test_answer(env):\n    exec({cell.source!r}, env)\n"
+        )
+        with zipfile.ZipFile(self._root / "autograder.zip", "w") as archive:
+            archive.write(tests / "answer.py", "tests/answer.py")
+            archive.writestr("otter_config.json", '{"lang": "python", "print_summary": false, "pdf": false, "show_hidden": true}')
+        shutil.rmtree(tests)
+
+    def grade(self, student: str, book: Any) -> tuple[float | None, str]:
+        """(points, what otter says of the tests and of the submission); RuntimeError where no grade came out."""
+        folder = self._root / student
+        folder.mkdir()
+        book = nbformat.from_dict(book)
+        book.cells = [c for c in book.cells if not notebooks.grade_id(c).endswith("-tests")]
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, folder / "answer.ipynb")
+        done = _confined(self._root, folder, "otter", "run", "-a", "../autograder.zip", "-o", ".", "--no-logo", "answer.ipynb")
+        results = folder / "results.json"
+        if done != 0 or not results.exists():
+            raise RuntimeError("not graded")
+        found = json.loads(results.read_text())
+        return sum(t.get("score", 0) for t in found["tests"]), json.dumps(found)
+
+
 def hostile(folder: Path) -> list[Row]:
-    """How many of the hostile submissions plain nbgrader withstands: none of their points, nothing that they were after."""
+    """How many of the hostile submissions other graders withstand: none of their points, nothing that they were after."""
     sys.path.insert(0, str(notebooks.ROOT / "tests" / "hostile"))
     import catalogue  # type: ignore[import-not-found]
 
     slug = course.section_of(catalogue.EXERCISE).slug
-    root = folder / "hostile"
-    make_course(root, [slug])
+    own, full = notebooks.solution_id(catalogue.EXERCISE), course.exercise(catalogue.EXERCISE).points
     source = notebooks.read(notebooks.SOLUTIONS / slug / f"{slug}.ipynb")
-    own = notebooks.solution_id(catalogue.EXERCISE)
-    kept = [c for c in source.cells if "setup" in notebooks.tags(c) or notebooks.grade_id(c).startswith(own)]
-    source.cells = [c for c in kept if not (c.cell_type == "code" and notebooks.grade_id(c).startswith(own) and c.cell_type != "code")]
-    nbformat.write(source, root / "solutions" / slug / f"{slug}.ipynb")
-    with open(root / "autograder" / "nbgrader_config.py", "a") as config:
-        config.write("c.Execute.timeout = 20\n")
-    generate(root, slug)
-    good = 0
-    counts: dict[str, list[int]] = {}
+    source.cells = [c for c in source.cells if "setup" in notebooks.tags(c) or notebooks.grade_id(c) in (own, f"{own}-tests")]
     everything = [h for h in catalogue.load() if h.kind != "exhaustion" or h.name in ("endless_loop", "sleep", "recursion", "huge_power")]
     skipped = len(catalogue.load()) - len(everything)
-    for entry in everything:
-        folder_of = root / "autograder" / "classroom" / "submitted" / f"{entry.kind}-{entry.name}" / slug
-        folder_of.mkdir(parents=True)
-        book = notebooks.read(root / "solutions" / slug / f"{slug}.ipynb")
-        place = next(i for i, c in enumerate(book.cells) if notebooks.grade_id(c) == own)
-        book.cells[place].source = entry.answer
-        book.cells[place + 2 : place + 2] = [nbformat.v4.new_code_cell(s) for s in entry.after]
-        book.cells[place:place] = [nbformat.v4.new_code_cell(s) for s in entry.before]
-        nbformat.write(book, folder_of / f"{slug}.ipynb")
-        command = [
-            "timeout",
-            "120",
-            *_CONFINED,
-            sys.executable,
-            "-m",
-            "nbgrader",
-            "autograde",
-            slug,
-            f"--student={entry.kind}-{entry.name}",
+    rows = []
+    peers: list[_Nbgrader | _Otter] = [_Nbgrader(folder, slug, source, own)]
+    if find_spec("otter"):
+        peers.append(_Otter(folder, slug, source, own))
+    for peer in peers:
+        counts: dict[str, list[int]] = {}
+        for entry in everything:
+            book = nbformat.from_dict(source)
+            place = next(i for i, c in enumerate(book.cells) if notebooks.grade_id(c) == own)
+            book.cells[place].source = entry.answer
+            book.cells[place + 2 : place + 2] = [nbformat.v4.new_code_cell(s) for s in entry.after]
+            book.cells[place:place] = [nbformat.v4.new_code_cell(s) for s in entry.before]
+            try:
+                earned, shown = peer.grade(f"{entry.kind}-{entry.name}", book)
+                leaked = re.search(r"(?<!print\(')(?<!')(?<!\")LEAK(?!')", shown)
+                withstood, told = not leaked and earned == (full if entry.expects == "full" else 0), f"{earned} points"
+            except RuntimeError as problem:
+                withstood, told = False, str(problem)
+            for kind in (entry.kind, ""):
+                tally = counts.setdefault(kind, [0, 0])
+                tally[0] += withstood
+                tally[1] += 1
+            print(f"{peer.name}: {'withstood' if withstood else 'FELL'}  {entry.kind}/{entry.name}  {told}", file=sys.stderr, flush=True)
+        rows += [
+            Row(f"hostile, {kind}: withstood of {n} (ours: all, tests/hostile)" if kind
+                else f"hostile: withstood of {n} ({skipped} would end the machine)", peer.name, n, k, "submissions", n / max(k, 1), None)
+            for kind, (k, n) in sorted(counts.items(), key=lambda item: item[0] or "~")
         ]
-        environment = os.environ | {"PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
-        command = [str(root) if c == "ROOT" else c for c in command]
-        done = subprocess.run(command, cwd=root / "autograder", env=environment, capture_output=True, check=False)
-        graded = root / "autograder/classroom/autograded" / f"{entry.kind}-{entry.name}" / slug / f"{slug}.ipynb"
-        withstood = done.returncode == 0 and graded.exists()
-        if withstood:
-            text = graded.read_text()
-            got = {k[2]: v for k, v in scores(root).items() if k[0] == f"{entry.kind}-{entry.name}"}.get(f"{own}-tests")
-            outputs = str([o for c in nbformat.reads(text, 4).cells for o in c.get("outputs", [])])
-            full = course.exercise(catalogue.EXERCISE).points
-            leaked = re.search(r"(?<!print\(')(?<!')(?<!\")LEAK(?!')", outputs)
-            withstood = not leaked and (got == full if entry.expects == "full" else got == 0)
-        counts.setdefault(entry.kind, [0, 0])
-        counts[entry.kind][0] += withstood
-        counts[entry.kind][1] += 1
-        good += withstood
-        print(f"{'withstood' if withstood else 'FELL'}  {entry.kind}/{entry.name}", file=sys.stderr, flush=True)
-    rows = [
-        Row(f"hostile, {kind}: withstood of {n} (ours: all, tests/hostile)", "nbgrader autograde", n, k, "submissions", n / max(k, 1), None)
-        for kind, (k, n) in sorted(counts.items())
-    ]
-    total = len(everything)
-    return [
-        *rows,
-        Row(
-            f"hostile: withstood of {total} ({skipped} would end the machine)",
-            "nbgrader autograde",
-            total,
-            good,
-            "submissions",
-            total / max(good, 1),
-            None,
-        ),
-    ]
+    return rows
 
 
-# Plain nbgrader has no sandbox: it runs where it sees the whole machine, as it would, but can change only the course.
+def _confined(root: Path, here: Path, *command: str) -> int:
+    """The exit code of a grader that has no sandbox: it sees the whole machine, as it would, but can change only `root`."""
+    environment = os.environ | {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])), "NBGRADER_EXECUTION": "autograde",
+        "NUMBA_CACHE_DIR": str(root / "numba")}  # the package's own folder is read-only here
+    walls = [str(root) if c == "ROOT" else c for c in _CONFINED]
+    whole = ["timeout", "120", *walls, sys.executable, "-m", *command]
+    return subprocess.run(whole, cwd=here, env=environment, capture_output=True, check=False).returncode
+
+
 _CONFINED = [
     "bwrap",
     "--ro-bind",
@@ -318,7 +359,7 @@ def main() -> None:
     parser.add_argument("--sections", nargs="+", default=["01", "03"])
     parser.add_argument("--growth", type=int, default=0, metavar="N", help="grade N/10 and N submissions (500 takes a while)")
     parser.add_argument("--kills", type=int, default=0, metavar="N")
-    parser.add_argument("--hostile", action="store_true", help="run the hostile suite against plain nbgrader")
+    parser.add_argument("--hostile", action="store_true", help="run the hostile suite against nbgrader and, where it is installed, otter")
     parser.add_argument("--record", action="store_true", help="add the rows to assets/benchmarks.json and quote them in README.md")
     asked = parser.parse_args()
     slugs = [s for s in (course.section(k).slug for k in asked.sections) if (notebooks.SOLUTIONS / s / f"{s}.ipynb").exists()]

@@ -44,10 +44,14 @@ def section(stored: dict[str, Any]) -> str:
 
 
 def hostile(stored: dict[str, Any]) -> str:
-    """The grader's table: how many of each class of hostile submissions the two graders withstand."""
+    """The grader's table: how many of each class of hostile submissions each grader withstands."""
     rows = [Row(**r) for r in stored.get("grading", {}).get("rows", []) if r["what"].startswith("hostile")]
-    lines = ["| class | submissions | this grader | plain nbgrader |", "|---|---|---|---|"]
-    lines += [f"| {r.what.removeprefix('hostile, ').split(':')[0]} | {r.ours:g} | {r.ours:g} | {r.theirs:g} |" for r in rows]
+    peers = list(dict.fromkeys(r.peer for r in rows))
+    lines = [f"| class | submissions | this grader | {' | '.join(peers)} |", "|---|---|---|" + "---|" * len(peers)]
+    for what in dict.fromkeys(r.what for r in rows):
+        ours = next(r.ours for r in rows if r.what == what)
+        theirs = (next((f"{r.theirs:g}" for r in rows if (r.what, r.peer) == (what, peer)), "") for peer in peers)
+        lines.append(f"| {what.removeprefix('hostile, ').split(':')[0]} | {ours:g} | {ours:g} | {' | '.join(theirs)} |")
     return "\n".join(lines)
 
 

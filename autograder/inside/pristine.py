@@ -96,14 +96,9 @@ def take() -> tuple[Any, Any, Any]:
     touched_modules, touched_classes = _Stamps(watched), _Stamps(watched_classes)
     loaded = _Stamps([("sys.modules", *_watch(sys.modules))])
     critical = {*CRITICAL, *(n for n in modules if n.startswith("aieng.lesson") and "widgets" not in n and "experiments" not in n)}
-    quick = [[name, live, saved, stamp, before] for name, live, saved, stamp, before in watched if name in critical]
-    quick_classes = [
-        [cls, saved, stamp, before]
-        for cls, saved, stamp, before in watched_classes
-        if cls.__module__ in ("torch._tensor", "aieng.lesson.checking", "aieng.lesson.quizzing", "numpy")
-    ]
-    stamps = [entry[-2] for entry in (*quick, *quick_classes)] if _VERSIONED else None
-    ticks = [entry[-1] for entry in (*quick, *quick_classes)]
+    quick = _Stamps([entry for entry in watched if entry[0] in critical])
+    homes = ("torch._tensor", "aieng.lesson.checking", "aieng.lesson.quizzing", "numpy")
+    quick_classes = _Stamps([entry for entry in watched_classes if entry[0].__module__ in homes])
     default, get_signal, set_signal = signal.SIG_DFL, signal.getsignal, signal.signal
     handlers = {n: get_signal(n) for n in (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)}
 
@@ -157,42 +152,31 @@ def take() -> tuple[Any, Any, Any]:
         warnings.filters[:] = filters  # type: ignore[index]
         sys.stdout, sys.stderr, sys.stdin, sys.displayhook, sys.excepthook, sys.unraisablehook = streams
         names += _reset_torch(torch)
-        for entry in (*quick, *quick_classes):
-            if entry[-2] is not None:
-                entry[-1] = entry[-2].value
-        if stamps is not None:
-            ticks[:] = [stamp.value for stamp in stamps]
+        quick.renew()
+        quick_classes.renew()
         return names
 
     def changed() -> str:
-        if stamps is not None and [stamp.value for stamp in stamps] == ticks:
-            return torch_modes()
-        for entry in quick:
-            name, live, saved, stamp, before = entry
-            if (stamp is not None and stamp.value == before) or _equal(live, saved):
+        for name, live, saved, _, _ in quick.changed():
+            if _equal(live, saved):
                 continue
-            now = stamp.value if stamp is not None else 0
             for key, value in saved.items():
                 if (key not in live or live[key] is not value) and key != "__warningregistry__":
                     return f"{name}.{key}"
             for key in live:
                 if key not in saved and (key in _RUNTIME or key == "__getattr__"):
                     return f"{name}.{key}"
-            entry[-1] = now
-        for entry in quick_classes:
-            cls, saved, stamp, before = entry
-            if (stamp is not None and stamp.value == before) or _equal(vars(cls), saved):
+        for cls, saved, _, _ in quick_classes.changed():
+            if _equal(vars(cls), saved):
                 continue
-            now = stamp.value if stamp is not None else 0
             for key, value in saved.items():
                 if vars(cls).get(key) is not value and key not in _BOOKKEEPING:
                     return f"{cls.__name__}.{key}"
             for key in vars(cls):
                 if key not in saved and key.startswith("__") and key not in _BOOKKEEPING:
                     return f"{cls.__name__}.{key}"
-            entry[-1] = now
-        if stamps is not None:
-            ticks[:] = [entry[-1] for entry in (*quick, *quick_classes)]
+        quick.settle()
+        quick_classes.settle()
         return torch_modes()
 
     def torch_modes() -> str:
@@ -235,13 +219,23 @@ class _Stamps:
 
     def renew(self) -> None:
         """Take what is there now for unchanged."""
-        self._values = array("Q", [tag.value for tag in self._tags])
+        self._values = self._seen = self._read()
+
+    def settle(self) -> None:
+        """Take what the last look at them found for unchanged."""
+        self._values = self._seen
 
     def changed(self) -> list[Any]:
         """The entries whose dicts have changed; every entry where dicts have no tags."""
         if not _VERSIONED:
             return self._entries
-        return [self._entries[i] for i, (tag, before) in enumerate(zip(self._tags, self._values, strict=True)) if tag.value != before]
+        self._seen = now = self._read()
+        if now == self._values:
+            return []
+        return [self._entries[i] for i, (tag, before) in enumerate(zip(now, self._values, strict=True)) if tag != before]
+
+    def _read(self) -> array[int]:
+        return array("Q", [tag.value for tag in self._tags])
 
 
 def _equal(live: Any, saved: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from aieng.figures.tradeoffs import lines, size_perplexity
+from aieng.lesson.experiments.nf4_and_lora import NAMES
 from aieng.lesson.finding import Finding, experiment
 
 _FILE = Path(__file__).resolve().parents[3] / "assets" / "tradeoffs.json"
@@ -46,35 +47,32 @@ def size_against_perplexity() -> Finding:
 def qlora_in_time() -> Finding:
     """Held-out loss of LoRA and QLoRA along a longer training, from the stored measurement.
 
-    The numbers: `steps`, `last` of them, `lora` and `qlora` (mean over the seeds at each of them), `gaps` {step: one relative difference
-    per seed}, `gap` (mean at the end), `interval` of it, `short_gap` (mean after 30 steps), `tail_gap` (first seed, with the frozen blocks
-    before left in float32).
+    The numbers: `steps`, `last` of them, `lora`, `tail` and `qlora` (means over the seeds at each of them), and of the relative difference
+    from `lora` at the end, for the trained blocks in NF4 and for all of them: `tail_gap` and `gap` (means), `tail_interval` and `interval`
+    (95 %).
     """
     record = stored()["qlora"]
     steps = [int(s) for s in record["runs"][0]["lora"]["held_out"]]
-    curves = {name: np.array([[run[name]["held_out"][str(s)] for s in steps] for run in record["runs"]]) for name in ("lora", "qlora")}
-    gaps = curves["qlora"] / curves["lora"] - 1  # (seeds, steps)
+    curves = {name: np.array([[run[name]["held_out"][str(s)] for s in steps] for run in record["runs"]]) for name in NAMES}
     mean = {name: values.mean(0).tolist() for name, values in curves.items()}
     last, seeds = steps[-1], len(record["runs"])
-    first = steps.index(30)
-    tail = record["runs"][0]["tail"]["after"] / record["runs"][0]["lora"]["after"] - 1
-    per_seed = ", ".join(f"{g:+.1%}" for g in gaps[:, -1])
-    average = float(gaps[:, -1].mean())
-    reach = float(student.ppf(0.975, seeds - 1) * gaps[:, -1].std(ddof=1) / seeds**0.5)  # half of Student's 95 % interval
+    data: dict[str, Any] = {"steps": steps, "last": last, **mean}
+    told = {}
+    for name, prefix in (("tail", "tail_"), ("qlora", "")):
+        gaps = curves[name][:, -1] / curves["lora"][:, -1] - 1
+        reach = float(student.ppf(0.975, seeds - 1) * gaps.std(ddof=1) / seeds**0.5)  # half of Student's 95 % interval
+        average = float(gaps.mean())
+        data |= {f"{prefix}gap": average, f"{prefix}interval": (average - reach, average + reach)}
+        told[name] = (f"{average:+.1%} from LoRA's on average (by seed {', '.join(f'{g:+.1%}' for g in gaps)}; 95 % interval of the mean "
+                      f"{average - reach:+.1%} to {average + reach:+.1%})")
     sentence = (
         f"Measured once for the course ({record['processor']}, {record['date']}; {record['examples']} questions to train on, "
-        f"{record['test_examples']} others to test, {seeds} seeds). After 30 steps QLoRA's loss is {gaps[:, first].mean():+.1%} from "
-        f"LoRA's on average, after {last} steps {average:+.1%} (by seed {per_seed}; 95 % "
-        f"interval of the mean {average - reach:+.1%} to {average + reach:+.1%}"
-        + (", so six runs cannot tell whether anything is left of it). " if average - reach < 0 and seeds == 6 else "). ") +
-        f"It starts at {mean['qlora'][0]:.2f} in place of {mean['lora'][0]:.2f}: that is the rounding of the frozen blocks *before* the "
-        f"trained ones. With those left in float32 and only the trained blocks in NF4, the first seed begins at "
-        f"{record['runs'][0]['tail']['before']:.2f} and ends {tail:+.1%} from LoRA.")
-    figure = lines({"LoRA over float32": (steps, mean["lora"]), "QLoRA over NF4": (steps, mean["qlora"])},
-                   "Fine-tuning on four bits takes longer to arrive", "step", "held-out loss (nats, log scale)", log_y=True,
+        f"{record['test_examples']} others to test, {seeds} seeds). After {last} steps the held-out loss with the trained blocks in NF4 is "
+        f"{told['tail']}, with all blocks in NF4 {told['qlora']}. All in NF4 it starts at {mean['qlora'][0]:.2f} in place of "
+        f"{mean['lora'][0]:.2f}: that is the rounding of the frozen blocks before the trained ones.")
+    figure = lines({label: (steps, mean[name]) for name, label in NAMES.items()},
+                   "What four bits cost, and where", "step", "held-out loss (nats, log scale)", log_y=True,
                    subtitle=f"mean of {seeds} seeds")
-    data = {"steps": steps, "last": last, **mean, "gaps": {s: gaps[:, i].tolist() for i, s in enumerate(steps)}, "gap": average,
-            "interval": (average - reach, average + reach), "short_gap": float(gaps[:, first].mean()), "tail_gap": tail}
     return Finding(sentence, figure, data)
 
 
