@@ -1,6 +1,5 @@
 """The explorers of section 05: the controls change the picture and its words; under a grader there is a still figure."""
 
-import pytest
 import torch
 
 from aieng.figures.theme import CourseFigure
