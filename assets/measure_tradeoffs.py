@@ -112,7 +112,7 @@ def measure_qlora(lm: SmolLM2, *, seeds: int = 6, steps: int = 100, blocks: int 
     runs = []
     for seed in range(seeds):
         found = {name: nf4_and_lora.fine_tune(LoRALinear, lm, packed, data[before], seed=seed, **settings)
-                 for name, packed, before in (("lora", False, False), ("qlora", True, True), ("tail", True, False))}
+                 for name, (packed, before) in nf4_and_lora.PACKED.items()}
         runs.append({"seed": seed} | {name: {k: run[k] for k in ("held_out", "before", "after", "seconds")} for name, run in found.items()})
         print(f"seed {seed}: " + ", ".join(f"{name} {run['after']:.4f}" for name, run in found.items()), flush=True)
     return {**settings, "examples": len(data[False].x), "test_examples": len(data[False].test_x), "runs": runs}

@@ -217,14 +217,14 @@ def _one_transaction(gradebook: Gradebook) -> Iterator[None]:
     session = gradebook.db
     session.commit = session.flush
     try:
-        yield
-        del session.commit
+        try:
+            yield
+        finally:
+            del session.commit
         session.commit()
     except BaseException:
         session.rollback()
         raise
-    finally:
-        vars(session).pop("commit", None)
 
 
 @contextmanager

@@ -76,13 +76,17 @@ def run_ours(root: Path, *arguments: str) -> float:
     return time.perf_counter() - started
 
 
+def _environment() -> dict[str, str]:
+    """With the programs beside this Python, which nbgrader and otter call by name."""
+    return os.environ | {"PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
+
+
 def run_theirs(root: Path, slug: str, *arguments: str) -> float:
-    environment = os.environ | {"PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "nbgrader", "autograde", slug, *arguments],
         cwd=root / "autograder",
-        env=environment,
+        env=_environment(),
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -91,11 +95,10 @@ def run_theirs(root: Path, slug: str, *arguments: str) -> float:
 
 
 def generate(root: Path, slug: str) -> None:
-    environment = os.environ | {"PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))}
     subprocess.run(
         [sys.executable, "-m", "nbgrader", "generate_assignment", slug],
         cwd=root / "autograder",
-        env=environment,
+        env=_environment(),
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -321,8 +324,8 @@ def hostile(folder: Path) -> list[Row]:
 
 def _confined(root: Path, here: Path, *command: str) -> int:
     """The exit code of a grader that has no sandbox: it sees the whole machine, as it would, but can change only `root`."""
-    environment = os.environ | {
-        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])), "NBGRADER_EXECUTION": "autograde",
+    environment = _environment() | {
+        "NBGRADER_EXECUTION": "autograde",
         "NUMBA_CACHE_DIR": str(root / "numba")}  # the package's own folder is read-only here
     walls = [str(root) if c == "ROOT" else c for c in _CONFINED]
     whole = ["timeout", "120", *walls, sys.executable, "-m", *command]

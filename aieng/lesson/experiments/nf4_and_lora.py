@@ -24,6 +24,7 @@ from aieng.training.lora import NF4Linear
 from aieng.transformer.llama import Llama
 
 NAMES = {"lora": "LoRA over float32", "tail": "QLoRA, trained blocks in NF4", "qlora": "QLoRA, all blocks in NF4"}
+PACKED = {"lora": (False, False), "tail": (True, False), "qlora": (True, True)}  # in NF4: (the trained blocks, those before)
 
 
 @experiment
@@ -181,7 +182,7 @@ def qlora(lora_linear: Any, *, blocks: int = 2, steps: int | None = None, rank: 
     examples = 16 if quick() else 48
     data = {packed: prepare(lm, packed, blocks=blocks, examples=examples, test_examples=examples // 2) for packed in (False, True)}
     runs = {name: fine_tune(lora_linear, lm, packed, data[before], blocks=blocks, steps=steps, rank=rank, learning_rate=2e-3, seed=seed)
-            for name, packed, before in (("lora", False, False), ("tail", True, False), ("qlora", True, True))}
+            for name, (packed, before) in PACKED.items()}
     a, tail, b = runs["lora"], runs["tail"], runs["qlora"]
     gaps = {"tail_gap": tail["after"] / a["after"] - 1, "gap": b["after"] / a["after"] - 1}
     sentence = (
