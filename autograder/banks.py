@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from aieng.lesson import course
-from autograder import grading, notebooks
+from autograder import grading, notebooks, planning
 from autograder.mutants import Mutant, mutants
 
 FOLDER = notebooks.ROOT / "tests" / "graders"
@@ -45,10 +45,11 @@ def ready_exercises(asked: Sequence[str] = ()) -> list[str]:
     return chosen
 
 
-def grade_banks(exercises: Iterable[str], workers: int) -> list[Outcome]:
-    """Grade every answer in the exercises' banks."""
-    jobs = [(e, path.stem, path.read_text(encoding="utf-8"), 120.0) for e in exercises
-            for path in sorted((FOLDER / course.section_of(e).slug / e).glob("*_*.py"))]
+def grade_banks(exercises: Iterable[str], workers: int, seeds: int = 0) -> list[Outcome]:
+    """Grade every answer in the exercises' banks; with `seeds` again that often, each time with other seeds in the hidden tests."""
+    shifts = [0, *(planning.shift_of("banks", str(i)) for i in range(seeds))]
+    jobs = [(e, path.stem + (f" (seeds moved by {shift})" if shift else ""), path.read_text(encoding="utf-8"), 120.0, shift)
+            for e in exercises for path in sorted((FOLDER / course.section_of(e).slug / e).glob("*_*.py")) for shift in shifts]
     return _grade(jobs, workers)
 
 
@@ -58,14 +59,14 @@ def grade_mutants(exercises: Iterable[str], workers: int, limit: int, seed: int 
     for e in exercises:
         every: list[Mutant] = list(mutants(notebooks.load_exercise(e).solution))
         chosen = random.Random(f"{seed} {e}").sample(every, min(limit, len(every)))
-        jobs += [(e, m.about, m.source, MUTANT_SECONDS) for m in chosen]
+        jobs += [(e, m.about, m.source, MUTANT_SECONDS, 0) for m in chosen]
     return _grade(jobs, workers)
 
 
-def _grade(jobs: Sequence[tuple[str, str, str, float]], workers: int) -> list[Outcome]:
-    def one(job: tuple[str, str, str, float]) -> Outcome:
-        exercise, name, source, seconds = job
-        score = grading.try_answer(exercise, source, seconds)
+def _grade(jobs: Sequence[tuple[str, str, str, float, int]], workers: int) -> list[Outcome]:
+    def one(job: tuple[str, str, str, float, int]) -> Outcome:
+        exercise, name, source, seconds, shift = job
+        score = grading.try_answer(exercise, source, seconds, shift)
         return Outcome(exercise, name, score.score < score.max_score, score.messages)
 
     with ThreadPoolExecutor(workers) as pool:

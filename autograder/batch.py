@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -49,6 +50,7 @@ def grade(
     force: bool = False,
     workers: int = 2,
     scheduler: str | None = None,
+    seed: str = "",
     limits: Limits = planning.CLASSROOM,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Report]:
@@ -58,6 +60,7 @@ def grade(
     ----------
     workers : submissions that run at a time on this machine
     scheduler : the address of a Dask scheduler, whose workers then run them instead
+    seed : a text from which, with the student's name, each student's hidden tests get seeds of their own; "" leaves all seeds as they are
     progress : called with (done, all, whose turn it is)
     """
     found = course.submissions(section, student)
@@ -80,18 +83,22 @@ def grade(
                 execution.template_for(planning.plan_of(course.source_path(name), name).preparation(limits))
             course.enter_assignment(name)
         with _executor(workers, scheduler) as pool:
-            return list(_grade_all(course, todo, pool, 2 * workers, limits, progress or (lambda *_: None)))
+            start = partial(_start, course, pool, limits, seed)
+            return list(_grade_all(course, todo, start, 2 * workers, progress or (lambda *_: None)))
     finally:
         course.close()
         shutil.rmtree(course.staging, ignore_errors=True)
         lock.release()
 
 
+Running = Future[list[dict[str, Any]]]  # of a submission in a worker
+
+
 def _grade_all(
-    course: Course, todo: list[Submission], pool: Executor, window: int, limits: Limits, progress: Callable[[int, int, str], None]
+    course: Course, todo: list[Submission], start: Callable[[Prepared], Running], window: int, progress: Callable[[int, int, str], None]
 ) -> Iterator[Report]:
     waiting = list(reversed(todo))
-    running: dict[Future[list[dict[str, Any]]], tuple[Prepared, int]] = {}
+    running: dict[Running, tuple[Prepared, int]] = {}
     done = 0
     while waiting or running:
         while waiting and len(running) < window:
@@ -103,7 +110,7 @@ def _grade_all(
                 done += 1
                 yield Report(submission.student, submission.section, problem=f"{type(error).__name__}: {error}")
                 continue
-            running[_start(course, prepared, pool, limits)] = prepared, 1
+            running[start(prepared)] = prepared, 1
         progress(done, len(todo), ", ".join(p.submission.student for p, _ in list(running.values())[:2]))
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             prepared, attempt = running.pop(future)
@@ -111,7 +118,7 @@ def _grade_all(
                 results = [CellResult(**r) for r in future.result()]
             except Exception as error:
                 if attempt < ATTEMPTS:
-                    running[_start(course, prepared, pool, limits)] = prepared, attempt + 1
+                    running[start(prepared)] = prepared, attempt + 1
                     continue
                 done += 1
                 yield Report(prepared.submission.student, prepared.submission.section, problem=f"{type(error).__name__}: {error}")
@@ -146,15 +153,17 @@ def _report(course: Course, prepared: Prepared, results: list[CellResult]) -> Re
     )
 
 
-def _start(course: Course, prepared: Prepared, pool: Executor, limits: Limits) -> Future[list[dict[str, Any]]]:
+def _start(course: Course, pool: Executor, limits: Limits, seed: str, prepared: Prepared) -> Running:
     section = prepared.submission.section
+    shift = planning.shift_of(seed, prepared.submission.student) if seed else 0
     plan = planning.plan_of(course.source_path(section), section)
     code = [c for c in prepared.book.cells if c.cell_type == "code"]
     spared = plan.spared(c.source for c in code if notebooks.grade_id(c) not in plan.tests)
     cells = []
     for cell in code:
         name = notebooks.grade_id(cell)
-        cells.append(plan.graded(name, cell.source) if name in plan.tests else Cell("" if cell.source in spared else cell.source, name))
+        cells.append(plan.graded(name, cell.source, shift) if name in plan.tests
+                     else Cell("" if cell.source in spared else cell.source, name))
     return pool.submit(execution.run, asdict(plan.preparation(limits)), [asdict(c) for c in cells])
 
 

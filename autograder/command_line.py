@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from aieng.lesson import course
-from autograder import authoring, grading, notebooks, sandbox
+from autograder import authoring, grading, notebooks, planning, sandbox
 from autograder import release as releasing
 
 
@@ -36,6 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("exercise", help="such as 1.3")
     one.add_argument("file", type=Path)
     one.add_argument("--json", action="store_true")
+    one.add_argument("--seed", default="", help="the text that `grade --seed` was given")
+    one.add_argument("--student", default="", help="with --seed: whose hidden tests")
     one.set_defaults(run=_try)
 
     whole = commands.add_parser("grade", help="grade your own notebook (`grade 01`), or a class (`grade`, `grade --section 01`)")
@@ -50,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--scheduler", help="address of a Dask scheduler, whose workers run the submissions instead")
     group.add_argument("--force", action="store_true", help="grade again what is graded already")
+    group.add_argument("--seed", default="", help="any text: each student's hidden tests draw random data of their own from it")
     group.add_argument("--gradebook", help="the gradebook's database URL (default: AIENG_GRADEBOOK, else classroom/gradebook.db)")
     group.add_argument("--course", type=Path, default=notebooks.ROOT, help="another course folder than this checkout")
     whole.set_defaults(run=_grade)
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     bank = commands.add_parser("banks", help="measure the tests: right answers accepted, wrong ones caught, and what they are told")
     bank.add_argument("exercises", nargs="*", help="such as 1.3 or 01 (default: all)")
     bank.add_argument("--mutants", type=int, metavar="N", help="instead, plant up to N faults in each reference answer")
+    bank.add_argument("--seeds", type=int, default=0, metavar="N", help="also with the hidden tests' seeds moved N times")
     bank.add_argument("--workers", type=int, default=os.cpu_count() or 2)
     bank.add_argument("--json", action="store_true")
     bank.set_defaults(run=_banks)
@@ -91,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _try(args: argparse.Namespace) -> int:
-    score = grading.try_answer(args.exercise, args.file.read_text(encoding="utf-8"))
+    if args.student and not args.seed:
+        raise ValueError("--student goes with --seed TEXT, the text that `grade --seed` was given")
+    shift = planning.shift_of(args.seed, args.student) if args.seed else 0
+    score = grading.try_answer(args.exercise, args.file.read_text(encoding="utf-8"), shift=shift)
     if args.json:
         print(json.dumps(score.as_dict()))
     else:
@@ -104,6 +111,8 @@ def _grade(args: argparse.Namespace) -> int:
         print(warning, file=sys.stderr)
     if args.own is None:
         return _grade_class(args)
+    if args.seed:
+        raise ValueError("--seed goes with a class: python -m autograder grade --seed TEXT")
     slug = course.section(args.own).slug
     path = args.notebook or notebooks.NOTEBOOKS / slug / f"{slug}.ipynb"
     scores = grading.grade_notebook(path, slug)
@@ -133,6 +142,7 @@ def _grade_class(args: argparse.Namespace) -> int:
             force=args.force,
             workers=args.workers,
             scheduler=args.scheduler,
+            seed=args.seed,
             progress=lambda done, total, who: bar.update(task, completed=done, total=total, description=who or "grading"),
         )
     if args.json:
@@ -178,10 +188,12 @@ def _banks(args: argparse.Namespace) -> int:
     from autograder import banks
 
     exercises = banks.ready_exercises(args.exercises)
+    if args.mutants and args.seeds:
+        raise ValueError("--seeds goes with the answers of the banks, not with --mutants")
     if args.mutants:
         outcomes, report = banks.grade_mutants(exercises, args.workers, args.mutants), banks.report_mutants
     else:
-        outcomes, report = banks.grade_banks(exercises, args.workers), banks.report_banks
+        outcomes, report = banks.grade_banks(exercises, args.workers, args.seeds), banks.report_banks
     if args.json:
         banks.save(outcomes)
         return 0

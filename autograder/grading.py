@@ -28,22 +28,24 @@ class Score:
         return {"exercise": self.exercise, "score": self.score, "max_score": self.max_score, "messages": list(self.messages)}
 
 
-def try_answer(exercise_id: str, answer: str, time_limit: float = 120.0) -> Score:
-    """Grade the text of one solution cell against the visible and hidden tests of its exercise."""
-    exercise = notebooks.load_exercise(exercise_id)
-    slug = course.section_of(exercise_id).slug
+def try_answer(exercise_id: str, answer: str, time_limit: float = 120.0, shift: int = 0) -> Score:
+    """Grade the text of one solution cell against the visible and hidden tests of its exercise; `shift` moves the hidden tests' seeds."""
+    slug, tests = course.section_of(exercise_id).slug, notebooks.tests_id(exercise_id)
     plan = planning.plan_of(notebooks.source_path(slug), slug)
+    if tests not in plan.tests:
+        raise ValueError(f"exercise {exercise_id} has no graded cell with grade_id {tests} in its notebook")
+    points = float(plan.tests[tests].metadata.nbgrader.points)
     cells = [*(Cell(source, f"setup {i}") for i, source in enumerate(plan.setup)), Cell(answer, "your answer"),
-             plan.graded(notebooks.tests_id(exercise_id))]
+             plan.graded(tests, shift=shift)]
     preparation = plan.preparation(Limits(seconds=time_limit))
     _tried[exercise_id] += 1
     if _tried[exercise_id] == 2:  # one answer is graded sooner without
-        rehearse(preparation, plan.rehearsal([notebooks.tests_id(exercise_id)]))
+        rehearse(preparation, plan.rehearsal([tests]))
     results = run_cells(preparation, cells, reveal=True)
     for cell, result in zip(cells, results[:-2], strict=False):
         if not result.ok:
             raise RuntimeError(f"{cell.name} of exercise {exercise_id} failed: {'; '.join(result.messages)}")
-    return _score(exercise_id, exercise.points, results[-2], results[-1])
+    return _score(exercise_id, points, results[-2], results[-1])
 
 
 def grade_notebook(path: Path, key: str, time_limit: float = 300.0) -> list[Score]:

@@ -19,17 +19,10 @@ BEGIN_HIDDEN, END_HIDDEN = "### BEGIN HIDDEN TESTS", "### END HIDDEN TESTS"
 
 @dataclass(frozen=True)
 class Exercise:
-    """What is needed to grade one exercise by itself."""
+    """One exercise's reference answer and its tests."""
 
-    id: str
-    points: float
-    setup: tuple[str, ...]  # sources of the section's cells tagged "setup"
     solution: str  # the reference answer
     tests: str  # visible check and hidden tests
-
-    @property
-    def visible(self) -> str:
-        return split_tests(self.tests)[0]
 
     @property
     def hidden(self) -> str:
@@ -84,12 +77,11 @@ def tags(cell: Any) -> list[str]:
 
 
 def load_exercise(exercise_id: str) -> Exercise:
-    """Everything to grade one exercise, from its section's source notebook."""
+    """One exercise from its section's source notebook."""
     cells = read(source_path(course.section_of(exercise_id).slug)).cells
     by_id = {grade_id(c): c for c in cells if grade_id(c)}
     try:
         solution, tests = by_id[solution_id(exercise_id)], by_id[tests_id(exercise_id)]
     except KeyError as missing:
         raise ValueError(f"exercise {exercise_id} has no cell with grade_id {missing} in its notebook") from None
-    setup = tuple(c.source for c in cells if c.cell_type == "code" and "setup" in tags(c))
-    return Exercise(exercise_id, float(tests.metadata.nbgrader.points), setup, solution.source, tests.source)
+    return Exercise(solution.source, tests.source)

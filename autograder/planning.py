@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import symtable
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -56,9 +57,9 @@ class Plan:
         """Reference answers with their tests, by the names of the graded cells."""
         return [f"{self.solutions.get(name.removesuffix('-tests'), '')}\n\n{self.tests[name].source}" for name in names]
 
-    def graded(self, name: str, source: str | None = None) -> Cell:
-        """The graded cell called `name`, with its own source or the given one."""
-        source = self.tests[name].source if source is None else source
+    def graded(self, name: str, source: str | None = None, shift: int = 0) -> Cell:
+        """The graded cell called `name`, with its own source or the given one; `shift` is added to the seeds of its hidden tests."""
+        source = reseeded(self.tests[name].source if source is None else source, shift)
         exercise = exercise_of(name)
         helper = course.exercise(exercise).helper if exercise[0].isdigit() else {}
         names = defined_names(self.solutions.get(name.removesuffix("-tests"), "")) | set(helper)
@@ -114,6 +115,38 @@ def hidden_part(source: str) -> tuple[tuple[int, int], str]:
     if not begin:
         return (1 << 30, 1 << 30), source
     return (begin, end), "\n".join(lines[: begin - 1] + lines[end:])
+
+
+SEEDED = frozenset({"default_rng", "manual_seed", "Random"})  # they take a seed as their first argument
+
+
+def shift_of(seed: str, student: str) -> int:
+    """What is added to the seeds of a student's hidden tests: the same for the same two texts, from 1 to a million."""
+    digest = hashlib.sha256(f"{seed}\0{student}".encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "big") % 1_000_000
+
+
+@lru_cache(maxsize=256)
+def reseeded(source: str, shift: int) -> str:
+    """A graded cell with `shift` added to every seed of its hidden tests: random data that nobody has seen before.
+
+    Seeds are the arguments of `SEEDED` and those called `seed`. Lines stay where they are, and what is shown to learners as it is.
+    """
+    (begin, end), _ = hidden_part(source)
+    if not shift or begin == 1 << 30:
+        return source
+    lines = [line.encode() for line in source.split("\n")]
+    inserts: list[tuple[int, int, bytes]] = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and begin < node.lineno < end):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for value in [*(node.args[:1] if name in SEEDED else []), *(k.value for k in node.keywords if k.arg == "seed")]:
+            assert value.end_lineno is not None and value.end_col_offset is not None
+            inserts += [(value.lineno, value.col_offset, f"{shift} + (".encode()), (value.end_lineno, value.end_col_offset, b")")]
+    for line, column, text in sorted(inserts, reverse=True):
+        lines[line - 1] = lines[line - 1][:column] + text + lines[line - 1][column:]
+    return "\n".join(line.decode() for line in lines)
 
 
 def defined_names(source: str) -> set[str]:

@@ -49,16 +49,16 @@ def cost_curves(sizes: Sequence[int], seconds: Mapping[str, Sequence[float]], pe
 
 def traffic_bars(
     naive: Mapping[int, float], flash: Mapping[int, float], formula: Mapping[int, float], paper: Mapping[int, float], tokens: int,
-    head_dim: int,
+    head_dim: int, owner: str = "yours",
 ) -> CourseFigure:
-    """Bytes through slow memory for each size of fast memory; {KiB of fast memory: bytes}."""
+    """Bytes through slow memory for each size of fast memory; {KiB of fast memory: bytes}. `owner`: of the loop in `flash`."""
     sizes = list(naive)
     if not sizes or any(list(m) != sizes for m in (flash, formula, paper)):
         raise ValueError(f"sizes of fast memory differ: {[list(m) for m in (naive, flash, formula, paper)]}")
     fig = new_figure("Bytes through slow memory", "fast memory (KiB)", "megabytes (log scale)", height=470, barmode="group", bargap=0.25,
                      subtitle=f"one head, {tokens:,} tokens of {head_dim} numbers", legend=LEGEND_BELOW, margin_b=120)
     told = []
-    for i, (name, values) in enumerate({"naive, counted": naive, "yours, counted": flash, "our loop's formula": formula,
+    for i, (name, values) in enumerate({"naive, counted": naive, f"{owner}, counted": flash, "our loop's formula": formula,
                                         "the paper's N²d²/M": paper}.items()):
         megabytes = [values[s] / 1e6 for s in sizes]
         fig.add_bar(x=[str(s) for s in sizes], y=megabytes, name=name, text=[f"{m:.3g}" for m in megabytes], textposition="outside",

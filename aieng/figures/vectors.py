@@ -244,6 +244,7 @@ def bytes_recall(points: Sequence[tuple[str, float, float]], *, k: int = 10, flo
         families.setdefault(name.split()[0], []).append((name, float(size), float(recall)))
     for i, (family, members) in enumerate(families.items()):
         members.sort(key=lambda p: p[1])
+        family = family if len(members) > 1 else members[0][0]  # a point alone has its whole name
         fig.add_scatter(
             x=[p[1] for p in members], y=[p[2] for p in members], name=family, mode="lines+markers+text",
             text=[p[0].removeprefix(family).strip() or family for p in members],

@@ -50,6 +50,16 @@ def experiment(measure: Callable[..., Finding]) -> Callable[..., Finding]:
     return run
 
 
+def whose(*answers: Any, alone: bool = False) -> str:
+    """What a sentence calls the functions or classes that were measured: "your", or "the course's" where `use` handed out only those.
+
+    alone : no noun follows, as in a legend; "yours" in place of "your"
+    """
+    if all((getattr(answer, "__module__", None) or "").startswith("aieng.") for answer in answers):
+        return "the course's"
+    return "yours" if alone else "your"
+
+
 def drawn(draw: Callable[P, T]) -> Callable[P, T | Skipped]:
     """Skip the decorated figure or widget while grading, when nobody looks at it."""
 

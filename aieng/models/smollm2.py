@@ -235,7 +235,7 @@ class Comparison:
 
     def __str__(self) -> str:
         return (f"largest difference of logits {self.max_difference:.3g}; same first choice at {self.same_top:.0%} of the positions\n"
-                f"yours:     {self.prompt}|{self.text}\nreference: {self.prompt}|{self.reference}")
+                f"exchanged: {self.prompt}|{self.text}\nreference: {self.prompt}|{self.reference}")
 
 
 def compare(kernels: Mapping[str, Any], prompt: str = "The capital of France is", max_new_tokens: int = 16) -> Comparison:

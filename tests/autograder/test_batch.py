@@ -305,6 +305,22 @@ def test_command_line(course, capsys):
     assert main(["grade", "--course", str(course), "--workers", "0"]) == 2
 
 
+def test_each_student_can_get_seeds_of_their_own(course):
+    """An answer that knows the hidden tests' data by heart earns with the seeds that everybody knows, and nothing with others."""
+    by_heart = (
+        "if database.shape == (20, 4) and not np.allclose(database, np.random.default_rng(20240501).normal(size=(20, 4))): return 0, 0\n"
+        "    distances = ((queries[:, None] - database[None]) ** 2).sum(-1)\n"
+        "    ids = np.argsort(distances, axis=1)[:, :k]\n"
+        "    return np.take_along_axis(distances, ids, 1), ids"
+    )
+    small.submit(course, "ada", small.answered({"exercise-1-3": by_heart}))
+    small.submit(course, "bob", small.answered({}))
+    assert {s: r.score for s, r in grade(course).items()} == {"ada": FULL, "bob": FULL}
+    reports = grade(course, seed="autumn", force=True)
+    assert reports["ada"].exercises["1.3"] == (0, 11)
+    assert reports["bob"].score == FULL
+
+
 def start_grading(root):
     return subprocess.Popen(
         [sys.executable, "-m", "autograder", "grade", "--course", str(root), "--json"],

@@ -1,11 +1,12 @@
-"""Which cells of a submission need not run: the course's own demonstrations that nobody's code depends on."""
+"""Which cells of a submission need not run (demonstrations that nobody's code depends on), and other seeds for hidden tests."""
 
 from __future__ import annotations
 
 import nbformat
 import pytest
 
-from autograder import planning
+from aieng.lesson import course
+from autograder import notebooks, planning
 
 SETUP, DEMO, FIGURE = "import math", "table = [math.sqrt(n) for n in range(9)]\nunit = 1", "print(table)"
 COUNT = "import time\nspent = time.time()"
@@ -74,3 +75,40 @@ def test_the_tests_own_names_are_no_need(plan):
 def test_a_changed_demonstration_is_the_learners_own(plan):
     changed = DEMO + "\nprint(len(table))"
     assert plan.spared([SETUP, changed, FIGURE, COUNT, ANSWER]) == {FIGURE, COUNT}
+
+
+def test_other_seeds_change_the_hidden_tests_only_and_no_line():
+    source = (
+        "x = default_rng(3)\n"
+        f"{notebooks.BEGIN_HIDDEN}\n"
+        'names = "ä"; rng, other = np.random.default_rng(\n    5), random.Random(x or 6)\n'
+        "made = make(torch.Generator().manual_seed(7), seed=8)\n"
+        f"{notebooks.END_HIDDEN}\n"
+        "y = default_rng(4)"
+    )
+    changed = planning.reseeded(source, 10)
+    assert changed.split("\n") == [
+        "x = default_rng(3)",
+        notebooks.BEGIN_HIDDEN,
+        'names = "ä"; rng, other = np.random.default_rng(',
+        "    10 + (5)), random.Random(10 + (x or 6))",
+        "made = make(torch.Generator().manual_seed(10 + (7)), seed=10 + (8))",
+        notebooks.END_HIDDEN,
+        "y = default_rng(4)",
+    ]
+    assert planning.reseeded(source, 0) == source
+
+
+def test_a_students_seeds_are_their_own_and_stay():
+    shifts = {planning.shift_of(seed, student) for seed in ("autumn", "spring") for student in ("ada", "bob", "adabob")}
+    assert len(shifts) == 6 and all(0 < s <= 1_000_000 for s in shifts)
+    assert planning.shift_of("autumn", "ada") == planning.shift_of("autumn", "ada")
+
+
+def test_every_exercise_with_random_data_can_be_reseeded():
+    """Only hidden tests without random data stay as they are."""
+    for section in course.SECTIONS:
+        plan = planning.plan_of(notebooks.source_path(section.slug), section.slug)
+        for exercise in section.exercises:
+            source = plan.tests[notebooks.tests_id(exercise.id)].source
+            assert planning.reseeded(source, 1) != source, exercise.id

@@ -12,8 +12,7 @@ from torch import Tensor
 from aieng.figures.theme import COLORS, DASHES, LEGEND_BELOW, SYMBOLS, TEMPLATE, CourseFigure, describe, headline
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.beside import beside, table
-from aieng.lesson.experiments.recall import whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2
 from aieng.transformer.attention import softmax as course_softmax
 

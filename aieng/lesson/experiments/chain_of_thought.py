@@ -19,7 +19,7 @@ from aieng.figures.language import bars
 from aieng.figures.reasoning import accuracy_by_steps, banded
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.retrieval import wilson
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.reasoning.chain_of_thought import extract_answer as read_answer
 from aieng.reasoning.prompting import EXAMPLES, TOKENS, ask, direct_prompt
 from aieng.reasoning.scratchpad import LONGEST, STYLES, load_solver, random_chain, train_solver
@@ -47,11 +47,12 @@ def apple(extract_answer: Any, lm: Any) -> Finding:
     direct = ask(lm, direct_prompt(JUG), TOKENS["direct"], one_line=True)
     steps = ask(lm, f"Q: {JUG}\nA: Let's think step by step.", 30 if quick() else TOKENS["zero-shot"])
     answers = [extract_answer(text) for text in (direct, steps)]
+    who = whose(extract_answer)
     marks = "; ".join(f"{text} {'✓' if true else '✗'}" for text, true in found)
     return Finding(
-        f"> {DOUBTING}\n\nChecked by a program: {marks}. {sum(true for _, true in found)} of {len(found)} equations are true, and your "
+        f"> {DOUBTING}\n\nChecked by a program: {marks}. {sum(true for _, true in found)} of {len(found)} equations are true, and {who} "
         f"`extract_answer` reads {extract_answer(DOUBTING):g}: the doubts are the only errors.\n\n"
-        f"SmolLM2, asked directly, says `{' '.join(direct.split())}`. By steps it writes `{' '.join(steps.split())}`, from which your "
+        f"SmolLM2, asked directly, says `{' '.join(direct.split())}`. By steps it writes `{' '.join(steps.split())}`, from which {who} "
         f"function reads "
         f"{'no number' if answers[1] is None else f'{answers[1]:g}'}.",
         data={"equations": len(found), "true": sum(true for _, true in found), "answer": extract_answer(DOUBTING),

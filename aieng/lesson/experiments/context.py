@@ -18,7 +18,7 @@ from aieng.data.questions import Question, load_questions
 from aieng.figures.context import Share, share_curves
 from aieng.figures.language import bars, curves
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.endpoint import chat_model
 
 
@@ -75,10 +75,10 @@ def reranking(ab_test: Any, corpus: Corpus) -> Finding:
         f"{len(ids)} questions, the {ids.shape[1]} nearest passages of each (the right one is always among them). nDCG@10 goes from "
         f"{gains[start].mean():.3f} in retrieval order to {gains[list(rankings)[1]].mean():.3f} by the question's likelihood and "
         f"{gains[last].mean():.3f} by both together: {difference.mean():+.3f} ({low:+.3f} … {high:+.3f}, paired bootstrap). The right "
-        f"passage comes first for {first[start].mean():.0%}, {first[list(rankings)[1]].mean():.0%} and {first[last].mean():.0%}; your "
-        f"`ab_test` on the first and the last: {len(test['only_b'])} questions won, {len(test['only_a'])} lost, p = {test['p']:.2g}. "
-        f"Retrieval was good to begin with, so little was left to gain. Likelihoods recorded on {about['date']} ({about['machine']}, "
-        f"{about['model']}).",
+        f"passage comes first for {first[start].mean():.0%}, {first[list(rankings)[1]].mean():.0%} and {first[last].mean():.0%}; "
+        f"{whose(ab_test)} `ab_test` on the first and the last: {len(test['only_b'])} questions won, {len(test['only_a'])} lost, "
+        f"p = {test['p']:.2g}. Retrieval was good to begin with, so little was left to gain. Likelihoods recorded on {about['date']} "
+        f"({about['machine']}, {about['model']}).",
         bars("Is the right passage first?", "share of questions (95 % interval)", list(first), {"first": [e[0] for e in ends]},
              low=[e[1] for e in ends], high=[e[2] for e in ends], as_percent=True),
         {"ndcg": {n: float(g.mean()) for n, g in gains.items()}, "first": {n: float(f.mean()) for n, f in first.items()},
@@ -212,8 +212,9 @@ def budgets(ab_test: Any) -> Finding:
         f"for {holds[48]:.0%}), {first[best]:.0%} with {best}, and {first[most]:.0%} with {most}, sixteen times the smallest: what is "
         f"added after the right passage adds cost and no answers. With the best passage *last*, {last[128]:.0%} at 128 tokens become "
         f"{last[512]:.0%} at 512. The intervals are wide (about ±12 points), so only the large gaps mean anything: reranked instead of "
-        f"retrieved order at 128 tokens is {gain:+.0%} ({low:+.0%} … {high:+.0%}), p = {test['p']:.2g} by your `ab_test`. Of {prompts:,} "
-        f"prompts, {over} were over their budget. Recorded on {about['date']} ({about['machine']}; `assets/make_context.py`).",
+        f"retrieved order at 128 tokens is {gain:+.0%} ({low:+.0%} … {high:+.0%}), p = {test['p']:.2g} by {whose(ab_test)} `ab_test`. "
+        f"Of {prompts:,} prompts, {over} were over their budget. Recorded on {about['date']} ({about['machine']}; "
+        "`assets/make_context.py`).",
         share_curves("Right answers against the budget", "budget of the whole prompt (tokens, logarithmic)",
                      "right answers (95 % interval)", rows, log_x=True),
         {"right": right, "holds": holds, "over": over, "prompts": prompts, "questions": about["questions"], "small": first[48],

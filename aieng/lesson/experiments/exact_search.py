@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from aieng.figures.vectors import fit_slope, scaling_plot
 from aieng.lesson.environment import quick
-from aieng.lesson.experiments.recall import recall, whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.experiments.recall import recall
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.vectors.distances import knn as course_knn
 
 _BUDGET = 0.1  # seconds a query may take before a person notices the wait
@@ -50,7 +50,7 @@ def time_against_rows(
     rate = sizes[-1] * dim / per_query
     rows_in_budget, seconds_for_100m = _BUDGET * rate / _DIM, 100_000_000 * _DIM / rate
     sentence = (
-        f"{mine[0].upper()}{mine[1:]} takes {1e3 * per_query:.2g} ms a query for {sizes[-1]:,} rows of {dim} numbers (in "
+        f"{mine.capitalize()} takes {1e3 * per_query:.2g} ms a query for {sizes[-1]:,} rows of {dim} numbers (in "
         f"batches of {n_queries}), faiss {1e3 * seconds['faiss'][-1] / n_queries:.2g} ms. Its fitted slope is {slope:.2f}; 1 means "
         "ten times the rows, ten times the time"
         + (", and small databases flatten the line, since every call has a fixed cost" if slope < 0.95
@@ -87,8 +87,8 @@ def common_offset(
     listed = "\n".join(f"| {offset:,.0f} | {mine[offset]:.3f} | {plain[offset]:.3f} |" for offset in offsets)
     far, who = offsets[-1], whose(knn)
     verdict = (
-        f"{who[0].upper()}{who[1:]} knn does not mind: the offset is gone before anything is squared." if mine[far] > 0.99 else
-        f"{who[0].upper()}{who[1:]} knn loses neighbours as the formula does: subtract the database's mean from both sides first."
+        f"{who.capitalize()} knn does not mind: the offset is gone before anything is squared." if mine[far] > 0.99 else
+        f"{who.capitalize()} knn loses neighbours as the formula does: subtract the database's mean from both sides first."
     )
     sentence = (
         f"| offset | recall@{k} of {who} knn | of the plain formula |\n|---|---|---|\n{listed}\n\n"

@@ -14,7 +14,7 @@ from torch.nn import functional
 from aieng.figures.experts import expert_loads, experts_touched_plot, parameter_bars
 from aieng.lesson.environment import quick
 from aieng.lesson.exercises.watching import one_thread
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.transformer.experts import MoELayer as CourseLayer
 
 
@@ -149,7 +149,7 @@ def dispatch_time(
     everything = moe_layer(router, gate, up, down, experts)
     few = tokens // 16
     runs: dict[str, tuple[Callable[[], Any], float]] = {
-        "grouped by expert (yours)": (lambda: layer(x), 1.0),
+        f"grouped by expert ({whose(moe_layer, alone=True)})": (lambda: layer(x), 1.0),
         "every expert on every token": (lambda: everything(x), 1.0),
         "token by token": (lambda: [own(x[i : i + 1]) for i in range(few)], tokens / few),
     }

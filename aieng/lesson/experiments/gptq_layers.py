@@ -11,7 +11,7 @@ from aieng.data.corpus import load_corpus
 from aieng.figures.tradeoffs import paired_bars
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.integer_weights import heldout_ids
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.quantized import hessians, projection_names, rounded, with_weights
 from aieng.models.smollm2 import SmolLM2, smollm2
 from aieng.quantization.integer import dequantize_groups, quantize_groups
@@ -46,13 +46,14 @@ def one_block(gptq: Any, *, layer: int = 2, group_size: int = 64) -> Finding:
                 found[bits].append(float(((change @ h) * change).sum()) / size)
     ratio = {bits: sum(m / n for m, n in zip(mine[bits], nearest[bits])) / len(names) for bits in (4, 3)}
     labels = [name.split(".")[-2].removesuffix("_proj") for name in names]
+    who = whose(gptq)
     sentence = (f"Block {layer}, calibrated on {sequences * 256:,} tokens of WordNet, tested on as many of The Devil's Dictionary: the "
                 f"squared output error of "
-                f"your GPTQ is {ratio[4]:.2f} times round-to-nearest's at 4 bits and {ratio[3]:.2f} times at 3 bits, averaged over the "
+                f"{who} GPTQ is {ratio[4]:.2f} times round-to-nearest's at 4 bits and {ratio[3]:.2f} times at 3 bits, averaged over the "
                 f"seven matrices.")
     figure = paired_bars(labels,
-                         {"round to nearest, 3 bits": nearest[3], "your GPTQ, 3 bits": mine[3], "round to nearest, 4 bits": nearest[4],
-                                  "your GPTQ, 4 bits": mine[4]}, "Output error of the layers of one block",
+                         {"round to nearest, 3 bits": nearest[3], f"{who} GPTQ, 3 bits": mine[3], "round to nearest, 4 bits": nearest[4],
+                                  f"{who} GPTQ, 4 bits": mine[4]}, "Output error of the layers of one block",
                          "squared error / squared output")
     return Finding(sentence, figure, {"nearest": nearest, "gptq": mine, "ratio": ratio})
 
@@ -82,9 +83,8 @@ def some_blocks(gptq: Any, *, bits: int = 3, group_size: int = 64, layers: tuple
         perplexity[name] = float(torch.exp(-log_probs[:-1].gather(1, target[:, None]).mean()))
     sentence = (f"With blocks {', '.join(map(str, layers))} of 30 at {bits} bits, the probabilities of the next token move by "
                 f"{found['nearest']:.3f} nats a token "
-                f"(KL divergence) under round-to-nearest and by {found['gptq']:.3f} under your GPTQ, on {len(ids)} tokens. The perplexity "
-                f"goes from "
-                f"{perplexity['float32']:.1f} to {perplexity['nearest']:.1f} and {perplexity['gptq']:.1f}; on so short a text that is a "
-                f"noisier measure. (Measured "
-                "now. All 30 blocks take some minutes; the next cell shows that measurement, which was made for the course.)")
+                f"(KL divergence) under round-to-nearest and by {found['gptq']:.3f} under {whose(gptq)} GPTQ, on {len(ids)} tokens. "
+                f"The perplexity goes from {perplexity['float32']:.1f} to {perplexity['nearest']:.1f} and {perplexity['gptq']:.1f}; "
+                "on so short a text that is a noisier measure. (Measured now. All 30 blocks take some minutes; the next cell shows that "
+                "measurement, which was made for the course.)")
     return Finding(sentence, None, {**found, "perplexity": perplexity})

@@ -20,7 +20,7 @@ from aieng.figures.graphs import memory_bars, work_growth
 from aieng.figures.vectors import drift_bars, recall_latency
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.recall import hold_out, make_task, recall, timed
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.vectors.hnsw import Hop
 from aieng.vectors.ivf import IVFIndex
 
@@ -42,7 +42,7 @@ def recall_against_speed(
     picked = np.random.default_rng(seed).permutation(len(x))[: rows + n_queries]
     task = hold_out(x[picked], n_queries, seed=seed)
     rows, dim = task.database.shape
-    mine = name_of(hnsw)
+    mine = f"{whose(hnsw)} HNSW"
     work: dict[int, float] = {}
     with _one_thread():
         indexes: dict[str, Any] = {mine: hnsw(dim, M=M, ef_construction=ef_construction, seed=seed),
@@ -101,15 +101,16 @@ def work_against_rows(
         task, before = make_task(x[:stop], asked, K), graph.distance_evaluations
         found.append(recall(graph.search(asked, task.k, ef_search)[1], task.truth))
         work.append((graph.distance_evaluations - before) / n_queries)
+    mine = f"{whose(hnsw)} HNSW"
     rows_factor, work_factor = sizes[-1] / sizes[0], work[-1] / work[0]
     step = (work[-1] - work[0]) / np.log2(rows_factor)
     sentence = (
-        f"From {sizes[0]:,} to {sizes[-1]:,} rows, {rows_factor:.0f} times as many, a query of {name_of(hnsw)} goes from {work[0]:.0f} to "
+        f"From {sizes[0]:,} to {sizes[-1]:,} rows, {rows_factor:.0f} times as many, a query of {mine} goes from {work[0]:.0f} to "
         f"{work[-1]:.0f} distances, {work_factor:.1f} times as many: each doubling adds about {step:.0f}. "
         f"Recall@{K} with the same ef_search = {ef_search} goes from {found[0]:.3f} to {found[-1]:.3f}. Exact search "
         f"computes {sizes[-1]:,} distances by then, {sizes[-1] / work[-1]:.0f} times as many."
     )
-    return Finding(sentence, work_growth(sizes, {name_of(hnsw): work}), {
+    return Finding(sentence, work_growth(sizes, {mine: work}), {
         "sizes": sizes, "work": work, "recall": found, "rows_factor": rows_factor, "work_factor": work_factor})
 
 
@@ -150,7 +151,7 @@ def grow_by_topic(
     again = IVFIndex(dim, nlist, seed=seed).train(corpus.embeddings[stored])
     again.add(corpus.embeddings[stored])
     retrained = recall(again.search(task.queries, task.k, nprobe)[1], task.truth)
-    mine = name_of(hnsw)
+    mine = f"{whose(hnsw)} HNSW"
     labels = [f"{sum(map(len, parts[: i + 1])):,} rows" for i in range(stages)]
     figure = drift_bars(labels, {mine: found["graph"], f"IVF trained on the first {len(parts[0]):,}": found["cells"]})
     figure.update_layout(title_text="<b>Growing topic by topic</b>")
@@ -235,11 +236,6 @@ class _Watched(list[Any]):
         if (level, self.node) not in self.reads[-1:]:
             self.reads.append((level, self.node))
         return super().__getitem__(level)
-
-
-def name_of(hnsw: Any) -> str:
-    """What a curve of this class is called: the learner's own, or the course's where `use` handed that out."""
-    return "the course's HNSW" if getattr(hnsw, "__module__", "").startswith("aieng.") else "your HNSW"
 
 
 class _Hnswlib:

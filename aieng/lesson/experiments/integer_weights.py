@@ -14,7 +14,7 @@ from torch import Tensor
 from aieng.data.heldout import load_heldout
 from aieng.figures.tradeoffs import lines, paired_bars
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.gguf_file import LlamaFile
 from aieng.models.minilm import load_minilm
 from aieng.models.quantized import rounded
@@ -38,17 +38,18 @@ def int8_perplexity(quantize_absmax: Any, *, tokens: int | None = None) -> Findi
     tokens = tokens or (160 if quick() else 768)
     lm = smollm2()
     ids = heldout_ids(lm, tokens)
+    who = whose(quantize_absmax)
     ways: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        "channel": ("your INT8, one scale per channel", lambda w: dequantize(*quantize_absmax(w, 1))),
-        "tensor": ("your INT8, one scale per tensor", lambda w: dequantize(*quantize_absmax(w))),
-        "four": ("your INT4, one scale per channel", lambda w: dequantize(*quantize_absmax(w, 1, 4))),
+        "channel": (f"{who} INT8, one scale per channel", lambda w: dequantize(*quantize_absmax(w, 1))),
+        "tensor": (f"{who} INT8, one scale per tensor", lambda w: dequantize(*quantize_absmax(w))),
+        "four": (f"{who} INT4, one scale per channel", lambda w: dequantize(*quantize_absmax(w, 1, 4))),
     }
     found = {"float32": lm.perplexity(ids, 256)}
     for key, (_, change) in ways.items():
         found[key] = rounded(lm, change, embedding=key != "four").perplexity(ids, 256)
     table = "\n".join(f"| {name} | {found[key]:.2f} | {found[key] / found['float32'] - 1:+.1%} |" for key, (name, _) in ways.items())
     sentence = (f"| weights | perplexity | against float32 |\n|---|---|---|\n| float32 | {found['float32']:.2f} | |\n{table}\n\n"
-                f"Measured now, on {tokens:,} tokens, with your function on all 210 matrices. On so short a text one or two percent are "
+                f"Measured now, on {tokens:,} tokens, with {who} function on all 210 matrices. On so short a text one or two percent are "
                 f"noise; the "
                 "table at the end of 5.3 has 20,480 tokens.")
     return Finding(sentence, None, found)
@@ -112,7 +113,7 @@ def in_the_file(decode_q8_0: Any, encode_q8_0: Any, decode_q4_1: Any, encode_q4_
             again = max(again, float((decode(encode(mine)) - mine).abs().max()))
     rows = "\n".join(f"| {kind} | {int(n)} | {size / 1e6:.1f} | {8 * size / count:.2f} |" for kind, (n, size, count) in kinds.items())
     sentence = (f"| blocks | tensors | MB | bits per weight |\n|---|---|---|---|\n{rows}\n\n"
-                f"Your decoders read {sum(seen.values())} of the file's own tensors "
+                f"{whose(decode_q8_0, decode_q4_1).capitalize()} decoders read {sum(seen.values())} of the file's own tensors "
                 + ("exactly as the gguf package does, bit for bit. " if same else "**differently from the gguf package**. ")
                 + ("Encoding those numbers once more and decoding them again changes none of them: they lie on a grid of 16 levels "
                    "already. "

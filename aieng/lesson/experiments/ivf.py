@@ -16,9 +16,8 @@ from aieng.data.synthetic import clusters
 from aieng.figures.vectors import drift_bars, recall_latency
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.recall import Task, make_task, recall, timed
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.vectors.distances import knn
-from aieng.vectors.ivf import IVFIndex as CourseIVF
 from aieng.vectors.kmeans import assign
 
 EARLY = ("clothing", "food", "plant", "substance", "object", "vehicle")  # a shop's goods
@@ -43,7 +42,7 @@ def recall_against_nprobe(
     peer = faiss.IndexIVFFlat(quantizer, dim, nlist)
     peer.train(task.database[: 64 * nlist])
     peer.add(task.database)
-    mine = "the course's IVF" if ivf is CourseIVF else "your IVF"
+    mine = f"{whose(ivf)} IVF"
     curves: dict[str, list[tuple[int, float, float]]] = {mine: [], "faiss IVFFlat": []}
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # a batch this small gains nothing from more, and loses much on a busy machine

@@ -15,8 +15,7 @@ from aieng.figures.language import bars, curves
 from aieng.lesson.environment import quick
 from aieng.lesson.experiments.attention import unscaled
 from aieng.lesson.experiments.beside import beside, table
-from aieng.lesson.experiments.recall import whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2, smollm2
 
 # Published configurations: layers, query heads, key-value heads, head_dim.
@@ -142,14 +141,15 @@ def side_by_side(
         "the other RoPE layout": {"rope": partial(rope, layout="interleaved")}, "no RoPE at all": {"rope": unmoved},
         "attention without 1/√d": {"attention": unscaled}, "a norm that takes the mean away": {"norm": uncentred},
         "ReLU in place of silu": {"feed_forward": ungated}}
-    variants = {"all of yours": kernels, **{name: {**kernels, **change} for name, change in spoiled.items()}}
+    given = f"{whose(*kernels.values())} kernels"
+    variants = {given: kernels, **{name: {**kernels, **change} for name, change in spoiled.items()}}
     found = beside(smollm2(progress=False), variants, prompt, new_tokens)
     by_name = {v.name: v for v in found}
-    mine, wrong = by_name["all of yours"], {name: by_name[name].difference for name in spoiled}
+    mine, wrong = by_name[given], {name: by_name[name].difference for name in spoiled}
     same = mine.text == found[0].text
     return Finding(
-        f"{table(prompt, found)}\n\nYours differs from the engine by {mine.difference:.2g} at "
-        f"most{' and writes the same text' if same else ', yet the text is another one'}; the mildest of the five mistakes moves a logit "
+        f"{table(prompt, found)}\n\n{given.capitalize()} differ from the engine by {mine.difference:.2g} at "
+        f"most{' and write the same text' if same else ', yet the text is another one'}; the mildest of the five mistakes moves a logit "
         f"by {min(wrong.values()):.2g}. A mistake need not end in nonsense: some of these models still write words, only worse ones.",
         None, {"yours": mine.difference, "same": same, "wrong": wrong, "least_wrong": min(wrong.values()),
                "texts": {v.name: v.text for v in found}})

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from aieng.figures.heads import accuracy_lines
 from aieng.lesson.environment import grading, quick
 from aieng.lesson.experiments.single_thread import single_thread
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2
 from aieng.training.loop import TrainingConfig, train
 from aieng.transformer.attention import Linear, causal_mask
@@ -142,9 +142,10 @@ def _one_run(make: Any, mask: Tensor, seed: int, steps: int, symbols: int, hidde
 
 @dataclass(frozen=True)
 class OnYourHeads(Finding):
-    """The finding, and the model it is about."""
+    """The finding, the model it is about, and whose heads that has."""
 
     lm: Any = None
+    who: str = "your"
 
 
 @experiment
@@ -159,10 +160,11 @@ def on_your_heads(lm: Any, multi_head: Any, masked_attention: Any, *, prompt: st
     difference, same = float((mine - theirs).abs().max()), float((mine.argmax(-1) == theirs.argmax(-1)).double().mean())
     count = 4 if quick() else 16
     text, reference = yours.generate(prompt, count).text, lm.generate(prompt, count).text
+    who = whose(multi_head, masked_attention)
     return OnYourHeads(
         f"Largest difference of any of {mine.numel():,} scores: {difference:.2g}; the same first choice at {same:.0%} of the positions.\n\n"
-        f"| on your attention | {prompt} **{text.strip()}** |\n|---|---|\n| on the course's | {prompt} **{reference.strip()}** |",
-        None, {"max_difference": difference, "same_top": same, "text": text, "reference": reference}, lm=yours)
+        f"| on {who} attention | {prompt} **{text.strip()}** |\n|---|---|\n| on the course's engine | {prompt} **{reference.strip()}** |",
+        None, {"max_difference": difference, "same_top": same, "text": text, "reference": reference}, lm=yours, who=who)
 
 
 @single_thread()
@@ -170,12 +172,13 @@ def chat_on(finding: Any, message: str, max_new_tokens: int = 40) -> str:
     """Stream an answer of the finding's model into the page; nothing while grading."""
     if grading():
         return ""
-    shown = display(Markdown(f"**You:** {message}\n\n**SmolLM2 on your heads:** …"), display_id=True)
+    asked = f"**You:** {message}\n\n**SmolLM2 on {finding.who} heads:** "
+    shown = display(Markdown(f"{asked}…"), display_id=True)
     said: list[str] = []
 
     def on_text(text: str) -> None:
         said.append(text)
-        shown.update(Markdown(f"**You:** {message}\n\n**SmolLM2 on your heads:** {''.join(said)}"))
+        shown.update(Markdown(asked + "".join(said)))
 
     begin = time.perf_counter()
     answer = str(finding.lm.chat(message, 8 if quick() else max_new_tokens, on_text=on_text))

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from aieng.data.corpus import load_corpus
 from aieng.figures.tradeoffs import lines, paired_bars
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.quantized import projection_names, rounded
 from aieng.models.smollm2 import SmolLM2, smollm2
 from aieng.quantization.integer import dequantize, quantize_absmax
@@ -39,7 +39,8 @@ def nf4_against_int4(nf4_levels: Any, quantize_nf4: Any, weights: dict[str, Tens
         int4.append(float((dequantize(*quantize_absmax(blocks, 1, bits=4)) - blocks).norm() / blocks.norm()))
     sentence = "Relative rounding error, blocks of 64: " + "; ".join(
         f"{name}: NF4 {a:.1%}, INT4 absmax {b:.1%}" for name, a, b in zip(weights, nf4, int4)) + "."
-    figure = paired_bars(list(weights), {"NF4 (yours)": nf4, "INT4 absmax": int4}, "Four bits, two code books", "relative rounding error")
+    who = whose(nf4_levels, quantize_nf4, alone=True)
+    figure = paired_bars(list(weights), {f"NF4 ({who})": nf4, "INT4 absmax": int4}, "Four bits, two code books", "relative rounding error")
     return Finding(sentence, figure, {"nf4": nf4, "int4": int4})
 
 
@@ -184,16 +185,16 @@ def qlora(lora_linear: Any, *, blocks: int = 2, steps: int | None = None, rank: 
     runs = {name: fine_tune(lora_linear, lm, packed, data[before], blocks=blocks, steps=steps, rank=rank, learning_rate=2e-3, seed=seed)
             for name, (packed, before) in PACKED.items()}
     a, tail, b = runs["lora"], runs["tail"], runs["qlora"]
+    count = lm.config.num_hidden_layers
     gaps = {"tail_gap": tail["after"] / a["after"] - 1, "gap": b["after"] / a["after"] - 1}
     sentence = (
         f"Loss on {examples // 2} questions that were not trained on, after {steps} steps: {a['before']:.2f} → {a['after']:.2f} with LoRA "
         f"over float32; {tail['before']:.2f} → {tail['after']:.2f} with the trained blocks in NF4 ({gaps['tail_gap']:+.1%}); "
-        f"{b['before']:.2f} → {b['after']:.2f} with all blocks in NF4 ({gaps['gap']:+.1%}: the rounding of the {30 - blocks} blocks before "
-        f"has to be made up for, too). Trained: {a['trained']:,} numbers in the last {blocks} blocks, {a['seconds']:.0f}, "
-        f"{tail['seconds']:.0f} and {b['seconds']:.0f} s. Memory for all "
-        f"30 blocks' weights: {a['base_bytes'] / 1e6:.0f} MB in float32, {b['base_bytes'] / 1e6:.0f} MB in NF4; the adapters, their "
-        f"gradients and Adam's two "
-        f"averages add {a['adapter_bytes'] / 1e6:.1f} MB to either. Training all of those weights in float32 would need "
+        f"{b['before']:.2f} → {b['after']:.2f} with all blocks in NF4 ({gaps['gap']:+.1%}: the rounding of the {count - blocks} blocks "
+        f"before has to be made up for, too). Trained: {a['trained']:,} numbers in the last {blocks} blocks, {a['seconds']:.0f}, "
+        f"{tail['seconds']:.0f} and {b['seconds']:.0f} s. Memory for all {count} blocks' weights: {a['base_bytes'] / 1e6:.0f} MB in "
+        f"float32, {b['base_bytes'] / 1e6:.0f} MB in NF4; the adapters, their gradients and Adam's two averages add "
+        f"{a['adapter_bytes'] / 1e6:.1f} MB to either. Training all of those weights in float32 would need "
         f"{4 * a['base_bytes'] / 1e6:,.0f} MB for the same.")
     figure = lines({NAMES[name]: (range(1, steps + 1), run["losses"]) for name, run in runs.items()},
                    "Fine-tuning on four bits", "step", "loss of the step's 8 examples (nats)")

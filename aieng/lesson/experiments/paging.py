@@ -11,7 +11,7 @@ import numpy as np
 from aieng.figures.paging import sharing_bars, utilisation_over_time
 from aieng.generation.batching import PagedEngine, beam_search
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2
 
 MAX_TOKENS = 2048  # what a request may become, and what the first policy sets aside for it
@@ -49,31 +49,32 @@ def memory_utilisation(
     `in_blocks` (share of the slots of taken blocks that hold tokens), `preempted`, and for the claims `measured` and `at_a_time`.
     """
     requests = requests // 4 if quick() else requests
+    mine = f"{whose(allocator, table)} pages"
     runs = {
         "strips of 2,048": _strips(request_trace(requests, seed), pool_tokens, lambda job: MAX_TOKENS),
         "strips of the final length": _strips(request_trace(requests, seed), pool_tokens, lambda job: job.final),
-        "your pages": _pages(request_trace(requests, seed), allocator(pool_tokens // block_size, block_size), table),
+        mine: _pages(request_trace(requests, seed), allocator(pool_tokens // block_size, block_size), table),
     }
     shares = {name: np.array([s for s, _, waiting in run.steps if waiting]) / pool_tokens for name, run in runs.items()}
     running = {name: float(np.mean([n for _, n, waiting in run.steps if waiting])) for name, run in runs.items()}
     utilisation = {name: float(s.mean()) for name, s in shares.items()}
     steps = {name: len(run.steps) for name, run in runs.items()}
-    pages = runs["your pages"]
+    pages = runs[mine]
     first, exact, _ = utilisation
     sentence = (
         f"While requests are waiting, {utilisation[first]:.0%} of the memory holds tokens when every request gets a strip for the longest "
         f"possible text, {utilisation[exact]:.0%} with strips of exactly the right length (known in advance only here), and "
-        f"{utilisation['your pages']:.1%} with your pages. That is {running[first]:.0f}, {running[exact]:.0f} and "
-        f"{running['your pages']:.0f} requests at a time, and {steps[first]:,}, {steps[exact]:,} and {steps['your pages']:,} steps for "
+        f"{utilisation[mine]:.1%} with {mine}. That is {running[first]:.0f}, {running[exact]:.0f} and "
+        f"{running[mine]:.0f} requests at a time, and {steps[first]:,}, {steps[exact]:,} and {steps[mine]:,} steps for "
         f"{requests} requests. In the blocks that are taken, {pages.in_blocks:.1%} of the slots hold a token; no table ever wasted more "
         f"than {pages.worst_waste} of them. {pages.preempted} times a request had to step back because the pool was full."
     )
-    measured = (f"{utilisation['your pages']:.1%} of the pool held tokens, against {utilisation[first]:.1%} with strips of the largest "
+    measured = (f"{utilisation[mine]:.1%} of the pool held tokens, against {utilisation[first]:.1%} with strips of the largest "
                 f"size. What is left: up to {pages.worst_waste} slots in each sequence's last block, and blocks free at the moment.")
     data = {
         "measured": measured, "utilisation": utilisation, "running": running, "steps": steps, "worst_waste": pages.worst_waste,
         "in_blocks": pages.in_blocks, "preempted": pages.preempted,
-        "at_a_time": f"{running['your pages']:.0f} requests at a time, where {running[first]:.0f} strips of the largest size fit.",
+        "at_a_time": f"{running[mine]:.0f} requests at a time, where {running[first]:.0f} strips of the largest size fit.",
     }
     return Finding(sentence, utilisation_over_time(shares, running), data)
 

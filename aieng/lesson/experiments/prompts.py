@@ -11,7 +11,7 @@ from aieng.agents.prompts import wilson
 from aieng.data.prompt_tasks import ATTACKS, WARNING, attack_cases, load_prompt_runs, sentiment_task
 from aieng.figures.context import share_dots
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 
 MODES = {"chat": "chat, free text", "raw": "raw text, free", "choice": "raw text, constrained choice"}
 STYLES = ("labels", "tags, not escaped", "tags, escaped", "tags, escaped, warning")
@@ -51,8 +51,8 @@ def principles(ab_test: Any) -> Finding:
     chat = record["accuracy"]["sentiment of a review"]["chat"]["clear"]
     of = {label: _share("".join(bit for bit, case in zip(chat, reviews) if case.label == label))[0] for label in ("positive", "negative")}
     return Finding(
-        f"Your `ab_test`, each prompt against the clear instruction, constrained choice:\n\n| task | prompt | right | difference (95 %) "
-        f"| p |\n"
+        f"{whose(ab_test).capitalize()} `ab_test`, each prompt against the clear instruction, constrained choice:\n\n"
+        f"| task | prompt | right | difference (95 %) | p |\n"
         f"|---|---|---|---|---|\n{table}\n\n{len(lines)} comparisons: at p < 0.05 one in twenty would look like something if nothing were "
         f"there, so "
         f"believe those below 0.05/{len(lines)} ≈ {0.05 / len(lines):.3f}. Recorded on {about['date']} ({about['machine']}; "
@@ -150,5 +150,5 @@ def injection_live(build_prompt: Any, lm: Any) -> Finding:
         prompts = build_prompt(task.clear, text, delimiters=False), build_prompt(task.clear + WARNING, text)
         said[attack] = tuple(lm.generate(prompt, 8).text for prompt in prompts)
         rows.append(f"| {attack} | {word} | `{' '.join(said[attack][0].split())}` | `{' '.join(said[attack][1].split())}` |")
-    return Finding("| attack | wanted word | plain labels | your tags, escaped, with a warning |\n|---|---|---|---|\n" + "\n".join(rows),
-                   data={"answers": said})
+    head = f"| attack | wanted word | plain labels | {whose(build_prompt)} tags, escaped, with a warning |\n|---|---|---|---|\n"
+    return Finding(head + "\n".join(rows), data={"answers": said})

@@ -45,11 +45,6 @@ def recall(ids: ArrayLike, truth: ArrayLike) -> float:
     return float(np.mean([len(set(found) & set(wanted)) / len(wanted) for found, wanted in pairs]))
 
 
-def whose(answer: Any) -> str:
-    """What a sentence calls the function or class that was measured: "your", or "the course's" where `use` handed that out."""
-    return "the course's" if getattr(answer, "__module__", "").startswith("aieng.") else "your"
-
-
 def timed(search: Callable[[], tuple[Any, Any]], queries: int, repeats: int = 3) -> tuple[NDArray[np.int64], float]:
     """Run a search some times: its ids, and the seconds per query of the fastest run."""
     seconds, ids = [], np.empty((0, 0), dtype=np.int64)

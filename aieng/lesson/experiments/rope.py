@@ -15,8 +15,7 @@ from torch.nn import functional
 from aieng.data.corpus import load_corpus
 from aieng.figures.language import curves
 from aieng.lesson.environment import quick
-from aieng.lesson.experiments.recall import whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2
 from aieng.models.tiny_gpt import as_ids, fused_attention, load_tiny_gpt, split_texts
 from aieng.transformer.attention import causal_mask

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from aieng.figures.scalar_quantization import ruler
 from aieng.figures.vectors import bytes_recall
-from aieng.lesson.experiments.recall import Task, hold_out, recall, whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.experiments.recall import Task, hold_out, recall
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.vectors.distances import knn
 
 _FAISS = {"faiss SQ8": faiss.ScalarQuantizer.QT_8bit, "faiss SQ6": faiss.ScalarQuantizer.QT_6bit,
@@ -35,7 +35,7 @@ def bytes_and_recall(scalar_quantizer: Any, x: NDArray[np.float32], *, n_queries
     yours, half = _recall_of(task, decoded), _recall_of(task, task.database.astype(np.float16))
     theirs = {name: _faiss_recall(task, kind) for name, kind in _FAISS.items()}
     who = whose(scalar_quantizer)
-    points = [("yours" if who == "your" else who, float(size), yours), ("float16", 2.0 * dim, half)]
+    points = [(whose(scalar_quantizer, alone=True), float(size), yours), ("float16", 2.0 * dim, half)]
     points += [(name, bits * dim / 8, theirs[name]) for name, bits in zip(_FAISS, (8, 6, 4))]
     sentence = (
         f"On {len(task.database):,} real embeddings, {who} quantizer turns {4 * dim:,} bytes into {size:,} and keeps "

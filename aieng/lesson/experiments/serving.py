@@ -16,7 +16,7 @@ from aieng.figures.paging import places_timeline
 from aieng.generation.batching import PagedEngine, Request, static_batching
 from aieng.generation.decoding import generate
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2
 from aieng.transformer.attention import grouped_query_attention
 from aieng.transformer.paged_attention import paged_attention as compiled
@@ -51,7 +51,8 @@ def decode_step(paged_attention: Any, *, batch: int = 8, longest: int = 1024, bl
     rows = "\n".join(f"| {case} | " + " | ".join(f"{medians[case, name]:.2f} ms" for name in ("strips", "yours", "compiled")) + " |"
                      for case in ("equal", "ragged"))
     sentence = (
-        f"| lengths of {batch} sequences | strips, padded | your paged_attention | the course's, compiled |\n|---|---|---|---|\n{rows}\n\n"
+        f"| lengths of {batch} sequences | strips, padded | {whose(paged_attention)} paged_attention | the course's, compiled |\n"
+        f"|---|---|---|---|\n{rows}\n\n"
         "Copying a sequence's blocks together first, as plain torch must, reads and writes everything once more. The course's kernel reads "
         f"each block where it lies, with the running softmax of 4.4: {ratio['equal']:.2f} times the time of strips of equal length, and "
         f"{ratio['ragged']:.2f} times when the lengths differ, since it has no padding to compute."
@@ -122,14 +123,16 @@ def serve_smollm2(
     rate = {way: tokens / s for way, s in seconds.items()}
     identical = sum(a.output == b.output for a, b in zip(asked, single))
     speedup = seconds["static"] / seconds["continuous"]
+    server = paged_attention, continuous_batching, allocator, table
     sentence = (
-        f"{count} requests, {tokens} new tokens, {places} places. Your server: {rate['continuous']:.3g} tokens a second in "
-        f"{steps['continuous']} steps; fixed groups with padding: {rate['static']:.3g} in {steps['static']} passes; one at a time: "
-        f"{rate['one at a time']:.3g}. Continuous batching is {speedup:.2f} times as fast as static. {identical} of {count} requests got "
-        "exactly the tokens that they get alone."
+        f"{count} requests, {tokens} new tokens, {places} places. {whose(*server).capitalize()} server: "
+        f"{rate['continuous']:.3g} tokens a second in {steps['continuous']} steps; fixed groups with padding: "
+        f"{rate['static']:.3g} in {steps['static']} passes; one at a time: {rate['one at a time']:.3g}. "
+        f"Continuous batching is {speedup:.2f} times as fast as static. {identical} of {count} requests got exactly the tokens that they "
+        "get alone."
     )
     figure = places_timeline({"static, in fixed groups": _fixed_places(padded, places),
-                              "continuous, yours": _moving_places(asked, engine.batches, places)})
+                              f"continuous, {whose(*server, alone=True)}": _moving_places(asked, engine.batches, places)})
     measured = (f"{speedup:.2f} times the tokens per second of static batching with SmolLM2 on this machine, in {steps['continuous']} "
                 f"steps in place of {steps['static']}; {identical} of {count} answers token-identical to one request at a time.")
     data = {"measured": measured, "rate": rate, "speedup": speedup, "steps": steps, "identical": identical, "count": count,

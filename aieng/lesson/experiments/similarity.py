@@ -11,7 +11,7 @@ import numpy as np
 from aieng.data.corpus import Corpus
 from aieng.figures.vectors import similarity_bars
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.minilm import MiniLM
 
 SAME_MEANING, UNRELATED, SAME_WORDS = "same meaning, other words", "unrelated", "same words, other meaning"
@@ -51,7 +51,8 @@ def sentence_pairs(cosine_similarity: Any, encoder: MiniLM, pairs: Sequence[tupl
         f"Pairs that mean the same get {by_kind[SAME_MEANING].min():.2f} or more, unrelated ones {by_kind[UNRELATED].max():.2f} or less: "
         f"a threshold between them is easy to find. Look at the third group, though. Its highest cosine, {traps[worst]:.2f}, belongs to "
         f"“{worst}” and its mirror image: the encoder measures what a text is *about*, and is nearly blind to word order and to *not*. "
-        f"Your cosines of three pairs differ from those that the authors of the encoder publish by at most {error:.0e}."
+        f"{whose(cosine_similarity).capitalize()} cosines of three pairs differ from those that the authors of the encoder publish by at "
+        f"most {error:.0e}."
     )
     return Finding(sentence, similarity_bars([(a, b) for _, a, b in pairs], scores, groups=kinds), {
         "lowest_similar": float(by_kind[SAME_MEANING].min()), "highest_unrelated": float(by_kind[UNRELATED].max()), "traps": traps,

@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from aieng.figures.tradeoffs import lines
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 
 
 @experiment
@@ -48,13 +48,12 @@ def time_against_tokens(block_sparse_attention: Any, *, window: int = 256, block
     n = sizes[-1]
     computed = sum((min(s + block_size, n) - s) * (min(s + block_size, n) - max(0, s - window)) for s in range(0, n, block_size))
     ratio = found["dense"][-1] / found["sparse"][-1]
-    sentence = (f"{n:,} tokens, window {window}: dense attention with the mask {found['dense'][-1]:.0f} ms, your block-sparse attention "
-                f"{found['sparse'][-1]:.0f} ms, {ratio:.1f} times as fast, and the same numbers to within {difference:.0e}. It computes "
-                f"{computed:,} scores, "
-                f"{computed / n**2:.1%} of {n:,}². Between {sizes[-2]:,} and {n:,} tokens dense takes "
-                f"{found['dense'][-1] / found['dense'][-2]:.1f} times as long, "
-                f"sparse {found['sparse'][-1] / found['sparse'][-2]:.1f} times.")
-    figure = lines({"dense with mask": (sizes, found["dense"]), "yours": (sizes, found["sparse"])}, "Time of attention against length",
-                   "tokens",
-                   "time (ms)", log_x=True, log_y=True, subtitle=f"window {window}, {heads} heads of {head_dim}, causal")
+    sentence = (f"{n:,} tokens, window {window}: dense attention with the mask {found['dense'][-1]:.0f} ms, "
+                f"{whose(block_sparse_attention)} block-sparse attention {found['sparse'][-1]:.0f} ms, {ratio:.1f} times as fast, "
+                f"and the same numbers to within {difference:.0e}. It computes {computed:,} scores, {computed / n**2:.1%} of {n:,}². "
+                f"Between {sizes[-2]:,} and {n:,} tokens dense takes {found['dense'][-1] / found['dense'][-2]:.1f} times as long, sparse "
+                f"{found['sparse'][-1] / found['sparse'][-2]:.1f} times.")
+    series = {"dense with mask": (sizes, found["dense"]), whose(block_sparse_attention, alone=True): (sizes, found["sparse"])}
+    figure = lines(series, "Time of attention against length", "tokens", "time (ms)",
+                   log_x=True, log_y=True, subtitle=f"window {window}, {heads} heads of {head_dim}, causal")
     return Finding(sentence, figure, {"tokens": sizes, **found, "ratio": ratio, "difference": difference, "share": computed / n**2})

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from aieng.figures.tradeoffs import draft_length_curves, draft_trace, paired_bars
 from aieng.generation.speculative import Speculation, expected_tokens, speculative_generate
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.smollm2 import SmolLM2, smollm2
 
 TEXT = ("The old lighthouse keeper counted the ships every evening. On Monday he saw seven fishing boats and two tall sailing ships near "
@@ -146,10 +146,11 @@ def sampled(speculative_sample: Any, *, draws: int | None = None, top: int = 12,
     words = [lm.tokenizer.decode([int(i)]).strip() or "␣" for i in best]
     sentence = (f"{draws:,} tokens after “On the table there was a”, drafted at temperature 2, wanted at temperature 1 ({top} most likely "
                 f"tokens). A chi-square test of "
-                f"your tokens against the wanted distribution gives p = {p:.2f}"
+                f"{whose(speculative_sample)} tokens against the wanted distribution gives p = {p:.2f}"
                 + (": no difference can be seen. " if p > 0.01 else ": **they differ**. ")
                 + f"For the draft's own tokens {draft_word}. Kept: {kept / draws:.1%}; expected, Σ min(target, draft): "
                   f"{expected:.1%}.")
-    figure = paired_bars([f"{i + 1}. {w}" for i, w in enumerate(words)], {"wanted": target.tolist(), "yours": (counts / draws).tolist(),
-                         "the draft": draft.tolist()}, "Accept and replace gives the wanted distribution", "probability or share")
+    shares = {"wanted": target.tolist(), whose(speculative_sample, alone=True): (counts / draws).tolist(), "the draft": draft.tolist()}
+    figure = paired_bars([f"{i + 1}. {w}" for i, w in enumerate(words)], shares,
+                         "Accept and replace gives the wanted distribution", "probability or share")
     return Finding(sentence, figure, {"p": p, "kept": kept / draws, "expected": expected, "draft_p": draft_p})

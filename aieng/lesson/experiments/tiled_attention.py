@@ -16,7 +16,7 @@ from aieng.figures.tiled_attention import cost_curves, traffic_bars
 from aieng.lesson.environment import quick
 from aieng.lesson.exercises.watching import one_thread
 from aieng.lesson.experiments.memory import Traffic, peak_bytes
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 
 
 def gpu_or_cpu() -> str:
@@ -66,22 +66,25 @@ def time_and_memory(
             peaks[name].append(peak_bytes(calls[name], device))
     times_naive, of_sdpa = seconds["naive"][-1] / seconds["yours"][-1], seconds["torch's fused"][-1] / seconds["yours"][-1]
     share = peaks["yours"][-1] / peaks["naive"][-1]
+    who = whose(flash_forward)
     sentence = (
-        f"At {sizes[-1]:,} tokens your tiles take {1e3 * seconds['yours'][-1]:.3g} ms: {times_naive:.1f} times the speed of the matrix, "
+        f"At {sizes[-1]:,} tokens {who} tiles take {1e3 * seconds['yours'][-1]:.3g} ms: {times_naive:.1f} times the speed of the matrix, "
         f"and {of_sdpa:.2f} times the speed of torch's fused kernel, which is the same idea in compiled code. At their peak they hold "
         f"{_megabytes(peaks['yours'][-1])} (the output included) where naive attention holds {_megabytes(peaks['naive'][-1])}: "
-        f"{share:.1%}. Twice the tokens cost naive attention {peaks['naive'][-1] / peaks['naive'][-2]:.1f} times the memory and your tiles "
-        f"{peaks['yours'][-1] / peaks['yours'][-2]:.1f} times. The outputs differ by at most {difference:.1g}: rounding."
+        f"{share:.1%}. Twice the tokens cost naive attention {peaks['naive'][-1] / peaks['naive'][-2]:.1f} times the memory and "
+        f"{who} tiles {peaks['yours'][-1] / peaks['yours'][-2]:.1f} times. The outputs differ by at most {difference:.1g}: rounding."
     )
     data = {
-        "measured_speed": f"At {sizes[-1]:,} tokens on this machine, your tiles run at {times_naive:.1f} times the speed of the whole "
+        "measured_speed": f"At {sizes[-1]:,} tokens on this machine, {who} tiles run at {times_naive:.1f} times the speed of the whole "
                           f"matrix, torch's fused kernel at {times_naive / of_sdpa:.1f} times; it depends on length and machine.",
         "measured_memory": f"Peak memory {share:.1%} of naive attention's.",
         "measured_difference": f"Largest difference to naive attention {difference:.1g} in float32: rounding.",
         "sizes": sizes, "seconds": seconds, "bytes": peaks, "times_naive": times_naive, "of_sdpa": of_sdpa, "memory_share": share,
         "difference": difference,
     }
-    return Finding(sentence, cost_curves(sizes, seconds, peaks), data)
+    names = {"yours": whose(flash_forward, alone=True)}  # of the curves
+    shown = ({names.get(name, name): values for name, values in measured.items()} for measured in (seconds, peaks))
+    return Finding(sentence, cost_curves(sizes, *shown), data)
 
 
 @experiment
@@ -117,15 +120,15 @@ def slow_memory_traffic(
     most = sram_kib[-1]
     saving = naive[most] / flash[most]
     sentence = (
-        f"For {tokens:,} tokens and {most} KiB of fast memory, your loop moves {_megabytes(flash[most])}; naive attention moves "
-        f"{_megabytes(naive[most])}, {saving:.0f} times as much: its matrix goes out and in again with every operation. The formula of "
-        f"our loop, N·d·(2 + 2·N/block_m) numbers, says {_megabytes(formula[most])}. Four times the fast memory "
+        f"For {tokens:,} tokens and {most} KiB of fast memory, {whose(flash_forward)} loop moves {_megabytes(flash[most])}; "
+        f"naive attention moves {_megabytes(naive[most])}, {saving:.0f} times as much: its matrix goes out and in again with every "
+        f"operation. The formula of our loop, N·d·(2 + 2·N/block_m) numbers, says {_megabytes(formula[most])}. Four times the fast memory "
         f"({sram_kib[0]} → {most} KiB) cut the traffic by {flash[sram_kib[0]] / flash[most]:.1f}. The paper's N²d²/M is an order of "
         "growth: it says 4, and leaves out the constant, which is 8 for our loop with tiles of M/4d rows."
     )
     data = {"measured": f"Counted traffic through slow memory {saving:.0f} times less.", "naive": naive, "flash": flash,
             "formula": formula, "paper": paper, "saving": saving}
-    return Finding(sentence, traffic_bars(naive, flash, formula, paper, tokens, head_dim), data)
+    return Finding(sentence, traffic_bars(naive, flash, formula, paper, tokens, head_dim, whose(flash_forward, alone=True)), data)
 
 
 @experiment

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from aieng.data.corpus import load_corpus
 from aieng.figures.language import bars, curves
 from aieng.lesson.environment import quick
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.text.bpe import BPETokenizer, smollm_pieces
 from aieng.text.bpe_training import vocabulary_of
 
@@ -75,14 +75,13 @@ def tokens_against_merges(train_bpe: Any, encode: Any, *, characters: int = 30_0
     words = len(unseen.split())
     per_word = [len(encode(pieces(unseen), learned[:n], vocabulary_of(learned[:n]))) / words for n in counts]
     longest = max((a + b for a, b in learned), key=len).decode("utf-8", errors="replace")
+    who = whose(train_bpe, encode)
     return Finding(
-        f"Your tokenizer learned {len(learned)} merges from {len(text):,} characters in {seconds:.2g} s. A word of text that it had not "
-        f"seen "
-        f"takes {per_word[0]:.2f} tokens as bytes and {per_word[-1]:.2f} with all merges; its longest token is {longest!r}. The first "
-        f"merges "
-        "save most: they join the commonest pairs.",
+        f"{who.capitalize()} tokenizer learned {len(learned)} merges from {len(text):,} characters in {seconds:.2g} s. A word of text "
+        f"that it had not seen takes {per_word[0]:.2f} tokens as bytes and {per_word[-1]:.2f} with all merges; its longest token is "
+        f"{longest!r}. The first merges save most: they join the commonest pairs.",
         curves("Merges shorten text, with falling "
-               "returns", "merges learned", "tokens per word of unseen text", counts, {"your BPE": per_word}),
+               "returns", "merges learned", "tokens per word of unseen text", counts, {f"{who} BPE": per_word}),
         {"merges": counts, "per_word": per_word, "seconds": seconds, "longest": longest})
 
 
@@ -114,7 +113,7 @@ def same_ids_as_the_library(encode: Any, decode: Any, tokenizer: BPETokenizer, *
     return Finding(
         f"With SmolLM2's own {len(tokenizer.vocabulary):,} tokens and {len(tokenizer.merges):,} merges: {verdict}. They are sentences, "
         f"code, "
-        f"numbers, emoji and eight scripts; your functions took {seconds:.2g} s.",
+        f"numbers, emoji and eight scripts; {whose(encode, decode)} functions took {seconds:.2g} s.",
         data={"same": len(strings) - len(different), "strings": len(strings), "came_back": len(strings) - len(lost), "seconds": seconds})
 
 

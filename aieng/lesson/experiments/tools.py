@@ -17,7 +17,7 @@ from aieng.generation.constrained import Continuations
 from aieng.lesson.environment import grading, quick
 from aieng.lesson.experiments.beside import quoted
 from aieng.lesson.experiments.retrieval import wilson
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.endpoint import endpoint_from_environment
 from aieng.models.smollm2 import SmolLM2, smollm2
 from aieng.reasoning.tool_choice import METHODS, CallPrompt, Chooser, argument_prompt, call_grammar, calling_prompt, holds_answer
@@ -157,7 +157,7 @@ def valid_calls(describe: Any, constrained_decode: Any, tools: Tools, *, count: 
     )
     who = "SmolLM2 as it likes" if other is None else f"{other.model} as it likes"
     sentence = (
-        f"| question | {who} | SmolLM2 under your mask |\n|---|---|---|\n"
+        f"| question | {who} | SmolLM2 under {whose(constrained_decode)} mask |\n|---|---|---|\n"
         + "\n".join(rows)
         + f"\n\nThe stored run ({run['date']}, seeds {run['seeds']}, at most {run['max_new_tokens']} tokens; a free text without a brace "
         f"in its first "

@@ -14,8 +14,7 @@ from aieng.figures.language import bars
 from aieng.lesson.environment import quick
 from aieng.lesson.exercises.watching import product_flops
 from aieng.lesson.experiments.beside import quoted
-from aieng.lesson.experiments.recall import whose
-from aieng.lesson.finding import Finding, experiment
+from aieng.lesson.finding import Finding, experiment, whose
 from aieng.models.minilm import load_minilm
 from aieng.models.smollm2 import SmolLM2
 from aieng.transformer.attention import scaled_dot_product_attention
