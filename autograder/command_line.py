@@ -167,7 +167,7 @@ def _sections(args: argparse.Namespace) -> list[str]:
 def _release(args: argparse.Namespace) -> int:
     slugs = _sections(args)
     if args.check:
-        old = [slug for slug in slugs if releasing.stale(slug)]
+        old = releasing.stale(slugs)
         print(f"stale: {', '.join(old)}; run make release" if old else f"{len(slugs)} released notebooks are up to date")
         return 1 if old else 0
     if args.reset_exercise:

@@ -7,6 +7,7 @@ the very end, in one step.
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import sys
@@ -49,18 +50,34 @@ class Prepared:
     messages: list[str]
 
 
+def configuration(root: Path, database: str | None = None) -> Config:
+    """nbgrader's configuration of the course in `root`, with another gradebook where `database` (a URL) is given."""
+    # nbgrader calls `alembic` by name: it is the one beside this Python, also where the environment is not activated.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    path = list(sys.path)
+    config: Config = PyFileConfigLoader("nbgrader_config.py", path=str(root / "autograder")).load_config()
+    sys.path[:] = path  # the configuration puts its own folder there, for when nbgrader reads it
+    if database:
+        config.CourseDirectory.db_url = database
+    return config
+
+
+def generate_assignment(config: Config, section: str, folder: Path) -> Path:
+    """nbgrader generate_assignment: the release version below `folder`, and the section's cells in the gradebook. Returns the notebook."""
+    config = copy.deepcopy(config)
+    config.CourseDirectory.release_directory = str(folder)
+    config.CourseDirectory.assignment_id = section
+    config.BaseConverter.force = True
+    GenerateAssignment(coursedir=CourseDirectory(config=config), config=config).start()
+    return folder / section / f"{section}.ipynb"
+
+
 class Course:
     """A course folder as nbgrader's configuration in its autograder/ describes it."""
 
     def __init__(self, root: Path, database: str | None = None) -> None:
         self.root = root
-        # nbgrader calls `alembic` by name: it is the one beside this Python, also where the environment is not activated.
-        os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-        path = list(sys.path)
-        self.config: Config = PyFileConfigLoader("nbgrader_config.py", path=str(root / "autograder")).load_config()
-        sys.path[:] = path  # the configuration puts its own folder there, for when nbgrader reads it
-        if database:
-            self.config.CourseDirectory.db_url = database
+        self.config = configuration(root, database)
         self.config.Exporter.optimistic_validation = True  # check a notebook once, when all preprocessors have seen it
         self.directory = CourseDirectory(config=self.config)
         self.staging = Path(self.directory.format_path(self.directory.autograded_directory, ".", ".")).parent / ".grading"
@@ -99,12 +116,8 @@ class Course:
         if known and set(known) == set(source) and all(known[n] == t for n, t in graded.items()):
             return
         self.close()
-        config = self.config.copy()
-        config.CourseDirectory.release_directory = str(self.staging / "release")
-        config.CourseDirectory.assignment_id = section
-        config.BaseConverter.force = True
         try:
-            GenerateAssignment(coursedir=CourseDirectory(config=config), config=config).start()
+            generate_assignment(self.config, section, self.staging / "release")
         finally:
             shutil.rmtree(self.staging / "release", ignore_errors=True)
 

@@ -38,9 +38,9 @@ def try_answer(exercise_id: str, answer: str, time_limit: float = 120.0, shift: 
     cells = [*(Cell(source, f"setup {i}") for i, source in enumerate(plan.setup)), Cell(answer, "your answer"),
              plan.graded(tests, shift=shift)]
     preparation = plan.preparation(Limits(seconds=time_limit))
-    _tried[exercise_id] += 1
-    if _tried[exercise_id] == 2:  # one answer is graded sooner without
-        rehearse(preparation, plan.rehearsal([tests]))
+    _tried[slug] += 1
+    if _tried[slug] == 2:  # one answer is graded sooner without
+        rehearse(preparation, plan.rehearsal(plan.tests))
     results = run_cells(preparation, cells, reveal=True)
     for cell, result in zip(cells, results[:-2], strict=False):
         if not result.ok:

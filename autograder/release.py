@@ -10,9 +10,8 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -29,29 +28,24 @@ def sections() -> list[str]:
     return sorted(p.parent.name for p in SOLUTIONS.glob("*/*.ipynb") if p.stem == p.parent.name)
 
 
-def generate(slug: str, folder: Path) -> Path:
-    """Let nbgrader write a section's release version below `folder`; returns the notebook.
+def generate(slugs: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Let nbgrader write release versions below `folder`; yields the notebooks.
 
     The classroom's gradebook is not touched: an instructor's own `nbgrader generate_assignment` fills it.
     """
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", slug, "--force",
-               f"--CourseDirectory.release_directory={folder}", f"--CourseDirectory.db_url=sqlite:///{folder}/release.db"]
-    # nbgrader calls `alembic` by name: find the one beside this Python, also where the environment is not activated.
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-    done = subprocess.run(command, cwd=ROOT / "autograder", capture_output=True, text=True, check=False,
-                          env=os.environ | {"PATH": path})
-    released = folder / slug / f"{slug}.ipynb"
-    if done.returncode or not released.exists():
-        raise RuntimeError(f"nbgrader could not release {slug}:\n{done.stderr[-3000:]}")
-    return released
+    from autograder import converter  # nbgrader takes a second to import
+
+    config = converter.configuration(ROOT, f"sqlite:///{folder}/release.db")
+    for slug in slugs:
+        yield converter.generate_assignment(config, slug, folder)
 
 
-def stale(slug: str) -> bool:
-    """Whether notebooks/ differs from what solutions/ gives now."""
+def stale(slugs: Sequence[str]) -> list[str]:
+    """The sections whose notebook in notebooks/ differs from what solutions/ gives now."""
     with tempfile.TemporaryDirectory() as folder:
-        fresh = generate(slug, Path(folder)).read_bytes()
-    released = NOTEBOOKS / slug / f"{slug}.ipynb"
-    return not released.exists() or released.read_bytes() != fresh
+        fresh = [path.read_bytes() for path in generate(slugs, Path(folder))]
+    released = [NOTEBOOKS / slug / f"{slug}.ipynb" for slug in slugs]
+    return [slug for slug, path, now in zip(slugs, released, fresh, strict=True) if not path.exists() or path.read_bytes() != now]
 
 
 def release(slugs: list[str], reset: bool = False) -> list[str]:
@@ -61,10 +55,9 @@ def release(slugs: list[str], reset: bool = False) -> list[str]:
     """
     record: dict[str, str] = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     kept = []
-    for slug in slugs:
-        target = NOTEBOOKS / slug / f"{slug}.ipynb"
-        with tempfile.TemporaryDirectory() as folder:
-            fresh = generate(slug, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        for slug, fresh in zip(slugs, generate(slugs, Path(folder)), strict=True):
+            target = NOTEBOOKS / slug / f"{slug}.ipynb"
             if target.exists() and _digest(target) not in (record.get(slug), _digest(fresh)):
                 if not reset:
                     kept.append(slug)
@@ -74,8 +67,8 @@ def release(slugs: list[str], reset: bool = False) -> list[str]:
             temporary = target.with_suffix(".tmp")
             shutil.copyfile(fresh, temporary)
             os.replace(temporary, target)
-        record[slug] = _digest(target)
-        RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+            record[slug] = _digest(target)
+            RECORD.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     return kept
 
 
@@ -91,7 +84,7 @@ def reset_exercise(exercise_id: str) -> Path:
     target, name = NOTEBOOKS / slug / f"{slug}.ipynb", solution_id(exercise_id)
     book = read(target)
     with tempfile.TemporaryDirectory() as folder:
-        fresh = next(c for c in read(generate(slug, Path(folder))).cells if grade_id(c) == name)
+        fresh = next(c for path in generate([slug], Path(folder)) for c in read(path).cells if grade_id(c) == name)
     mine = [c for c in book.cells if grade_id(c) == name]
     if not mine:
         raise ValueError(f"{target} has no cell for exercise {exercise_id} any more; `make reset NB={slug}` starts the notebook afresh")

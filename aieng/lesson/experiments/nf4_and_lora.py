@@ -180,7 +180,7 @@ def qlora(lora_linear: Any, *, blocks: int = 2, steps: int | None = None, rank: 
     """
     lm = smollm2()
     steps = steps or (6 if quick() else 30)
-    examples = 16 if quick() else 48
+    examples = 8 if quick() else 48
     data = {packed: prepare(lm, packed, blocks=blocks, examples=examples, test_examples=examples // 2) for packed in (False, True)}
     runs = {name: fine_tune(lora_linear, lm, packed, data[before], blocks=blocks, steps=steps, rank=rank, learning_rate=2e-3, seed=seed)
             for name, (packed, before) in PACKED.items()}

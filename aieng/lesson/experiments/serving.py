@@ -72,13 +72,13 @@ def _filled(lengths: Sequence[int], block_size: int, seed: int) -> tuple[Tensor,
     return torch.randn(batch, 9, 64, generator=generator), padded[0], padded[1], pool, tables, torch.tensor(lengths)
 
 
-def ragged_requests(lm: SmolLM2, count: int = 16, seed: int = 0) -> list[Request]:
-    """Requests with beginnings of stories as prompts and very different numbers of new tokens."""
+def ragged_requests(lm: SmolLM2, count: int = 16, seed: int = 0, most: int = 64) -> list[Request]:
+    """Requests with beginnings of stories as prompts and very different numbers of new tokens, 2 to `most`."""
     rng = np.random.default_rng(seed)
     starts = ["Once upon a time, in a small house by the sea,", "The recipe for a good soup is", "Dear Sir or Madam,", "The river",
               "In the year 1905, a young clerk in the patent office of Bern", "My favourite animal is the", "Breaking news:",
               "To repair a bicycle tyre, first remove the wheel and then"]
-    new = np.clip(rng.lognormal(2.6, 1.0, count), 2, 64).astype(int)
+    new = np.clip(rng.lognormal(2.6, 1.0, count), 2, most).astype(int)
     return [Request(lm.tokenizer.encode(starts[i % len(starts)]), int(n)) for i, n in enumerate(new)]
 
 
@@ -103,8 +103,8 @@ def serve_smollm2(
     The numbers: `rate` ({way: new tokens a second}), `speedup` (continuous over static), `steps` ({way: passes over the model}),
     `identical` (requests whose tokens are those of one at a time), `count`, `tokens`.
     """
-    count = 6 if quick() else count
-    asked, padded, single = (ragged_requests(lm, count) for _ in range(3))
+    count, most = (6, 16) if quick() else (count, 64)
+    asked, padded, single = (ragged_requests(lm, count, most=most) for _ in range(3))
     longest = max(len(r.prompt) + r.max_new_tokens for r in asked)
     engine = _Recorder(lm.model, places * -(-longest // 16) + places, allocator=allocator, table=table, attention=paged_attention)
     generate(lm.model, asked[0].prompt, 2)  # the first pass reads the weights from disk
