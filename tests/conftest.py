@@ -16,6 +16,14 @@ from traitlets.config import Config
 from aieng.lesson import session
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """One worker runs a file's tests, so that what they share is made once; tests that take long are in smaller groups by their marks."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _shell():
     """A shell for `display` to publish to, as in a notebook; without history on disk."""

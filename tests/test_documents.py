@@ -63,7 +63,6 @@ def run(course: Path, command: str, tmp: Path, folder: str) -> subprocess.Comple
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.xdist_group("documents")
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of(document, course, tmp_path):
     inside = "."

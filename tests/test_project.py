@@ -106,3 +106,10 @@ def test_every_module_is_used():
         package, name = module.rsplit(".", 1)
         from_package = any(f"from {package} import" in t and name in t for t in (text, named))
         assert module in used or module in text or module in named or from_package, f"nobody imports {module}"
+
+
+def test_workers_keep_groups_together(request):
+    """pytest 9.2 makes pytest-xdist 3.8 forget groups without a word (pytest-dev/pytest-xdist#1386): every shared set-up is made twice."""
+    if not request.config.getoption("loadgroup", default=False):
+        pytest.skip("only where xdist shares the tests out by groups, as make test does")
+    assert request.node.nodeid.endswith("@tests/test_project.py")

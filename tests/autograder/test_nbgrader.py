@@ -15,7 +15,6 @@ import pytest
 
 from autograder import notebooks
 
-pytestmark = pytest.mark.xdist_group("nbgrader")  # one course folder for all, not one for each worker
 SLUG = "01-vectors"
 RIGHT_HALF = {"exercise-1-1", "exercise-1-2", "exercise-1-3", "exercise-1-4", "quiz"}
 

@@ -12,12 +12,13 @@ from autograder import notebooks, release, sandbox
 
 # The course works offline once set up: where bubblewrap is at hand, the notebooks run with nothing but the loopback.
 OFFLINE = [sandbox.bubblewrap(), "--dev-bind", "/", "/", "--unshare-net", "--die-with-parent"] if sandbox.bubblewrap() else []
-VERSIONS = [notebooks.SOLUTIONS, notebooks.NOTEBOOKS]
+VERSIONS = {"solved": notebooks.SOLUTIONS, "unsolved": notebooks.NOTEBOOKS}
+RUNS = [pytest.param(folder, slug, id=f"{version}-{slug}", marks=pytest.mark.xdist_group(f"{version} {slug}"))
+        for version, folder in VERSIONS.items() for slug in release.sections()]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("slug", release.sections())
-@pytest.mark.parametrize("version", VERSIONS, ids=["solved", "unsolved"])
+@pytest.mark.parametrize(("version", "slug"), RUNS)
 def test_runs_to_the_end(version, slug, tmp_path):
     environment = os.environ | {"AIENG_PROGRESS_DIR": str(tmp_path / "progress"), "AIENG_PACE": "quick"}
     environment.pop("PYTEST_CURRENT_TEST", None)
