@@ -13,8 +13,9 @@ import numpy as np
 import plotly.graph_objects as go
 import traitlets
 
-from aieng.figures.theme import STYLE, alt_text
+from aieng.figures.theme import STYLE, CourseFigure, alt_text
 from aieng.lesson.boxes import WordedBox
+from aieng.lesson.environment import interactive_allowed
 
 
 class _Assist(anywidget.AnyWidget):
@@ -149,6 +150,25 @@ def player(steps: int, noun: str, tooltip: str, *, interval: int = 700) -> tuple
     back.on_click(lambda _: setattr(step, "value", max(step.value - 1, 1)))
     forth.on_click(lambda _: setattr(step, "value", min(step.value + 1, steps)))
     return [play, back, forth, step], step
+
+
+def stepped(picture: Callable[[int], CourseFigure], steps: int, noun: str, tooltip: str, title: str, *,
+            interval: int = 700) -> Explorer | CourseFigure:
+    """The pictures of the steps 0 to `steps` - 1 with the controls of `player`; where widgets make no sense, the first one, still."""
+    still = picture(0)
+    if not interactive_allowed():
+        return still
+    figure = live(still)
+    controls, step = player(steps, noun, tooltip, interval=interval)
+    explorer = Explorer(controls, [figure], title)
+
+    def update() -> None:
+        fresh = picture(step.value - 1)
+        redraw(figure, fresh)
+        explorer.say(alt_text(fresh))
+
+    step.observe(guarded(explorer, update), "value")
+    return explorer
 
 
 def slider(description: str, value: int | float, low: int | float, high: int | float, *, step: float | None = None,

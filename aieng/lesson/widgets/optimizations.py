@@ -21,7 +21,7 @@ from aieng.figures.theme import CourseFigure, alt_text
 from aieng.figures.tiled_attention import tile_steps
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.finding import drawn
-from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
+from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider, stepped
 
 _MAX_TABLES = 6
 
@@ -174,20 +174,8 @@ def tile_player(
         highest, total = states[step]
         return tile_steps(shown, block_m, block_n, step, highest, total, order)
 
-    still = picture(0)
-    if not interactive_allowed():
-        return still
-    figure = live(still)
-    controls, step = player(len(order), "tile", "Which tile is in fast memory; arrow keys step", interval=interval)
-    explorer = Explorer(controls, [figure], "FlashAttention, tile by tile")
-
-    def update() -> None:
-        fresh = picture(step.value - 1)
-        redraw(figure, fresh)
-        explorer.say(alt_text(fresh))
-
-    step.observe(guarded(explorer, update), "value")
-    return explorer
+    return stepped(picture, len(order), "tile", "Which tile is in fast memory; arrow keys step", "FlashAttention, tile by tile",
+                   interval=interval)
 
 
 def _tiles(

@@ -18,7 +18,7 @@ from aieng.figures import vectors as draw
 from aieng.figures.theme import CourseFigure, alt_text, describe
 from aieng.lesson.environment import interactive_allowed
 from aieng.lesson.finding import drawn
-from aieng.lesson.widgets.explorer import Explorer, guarded, live, player, redraw, slider
+from aieng.lesson.widgets.explorer import Explorer, guarded, live, redraw, slider, stepped
 
 
 @drawn
@@ -237,20 +237,8 @@ def hnsw_player(
     def picture(step: int) -> CourseFigure:
         return draw.hnsw_walk(xy, levels, walk, step, query_xy, edges=edges)
 
-    still = picture(0)
-    if not interactive_allowed():
-        return still
-    figure = live(still)
-    controls, step = player(len(walk), "hop", "Which hop of the search to show; arrow keys step", interval=interval)
-    explorer = Explorer(controls, [figure], "HNSW search, hop by hop")
-
-    def update() -> None:
-        fresh = picture(step.value - 1)
-        redraw(figure, fresh)
-        explorer.say(alt_text(fresh))
-
-    step.observe(guarded(explorer, update), "value")
-    return explorer
+    return stepped(picture, len(walk), "hop", "Which hop of the search to show; arrow keys step", "HNSW search, hop by hop",
+                   interval=interval)
 
 
 def _edges(neighbors: Callable[[int, int], ArrayLike], levels: np.ndarray) -> dict[int, np.ndarray]:
