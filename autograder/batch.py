@@ -155,7 +155,7 @@ def _report(course: Course, prepared: Prepared, results: list[CellResult]) -> Re
 
 def _start(course: Course, pool: Executor, limits: Limits, seed: str, prepared: Prepared) -> Running:
     section = prepared.submission.section
-    shift = planning.shift_of(seed, prepared.submission.student) if seed else 0
+    shift = planning.shift_of(seed, prepared.submission.student)
     plan = planning.plan_of(course.source_path(section), section)
     code = [c for c in prepared.book.cells if c.cell_type == "code"]
     spared = plan.spared(c.source for c in code if notebooks.grade_id(c) not in plan.tests)
@@ -170,7 +170,7 @@ def _start(course: Course, pool: Executor, limits: Limits, seed: str, prepared: 
 def _rehearse(course: Course, section: str, limits: Limits, count: int) -> None:
     if count >= REHEARSE_FROM:
         plan = planning.plan_of(course.source_path(section), section)
-        sandbox.rehearse(plan.preparation(limits), plan.rehearsal(plan.tests))
+        sandbox.rehearse(plan.preparation(limits), plan.rehearsal())
 
 
 @contextmanager

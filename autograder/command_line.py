@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
 def _try(args: argparse.Namespace) -> int:
     if args.student and not args.seed:
         raise ValueError("--student goes with --seed TEXT, the text that `grade --seed` was given")
-    shift = planning.shift_of(args.seed, args.student) if args.seed else 0
+    shift = planning.shift_of(args.seed, args.student)
     score = grading.try_answer(args.exercise, args.file.read_text(encoding="utf-8"), shift=shift)
     if args.json:
         print(json.dumps(score.as_dict()))

@@ -40,7 +40,7 @@ def try_answer(exercise_id: str, answer: str, time_limit: float = 120.0, shift: 
     preparation = plan.preparation(Limits(seconds=time_limit))
     _tried[slug] += 1
     if _tried[slug] == 2:  # one answer is graded sooner without
-        rehearse(preparation, plan.rehearsal(plan.tests))
+        rehearse(preparation, plan.rehearsal())
     results = run_cells(preparation, cells, reveal=True)
     for cell, result in zip(cells, results[:-2], strict=False):
         if not result.ok:

@@ -53,9 +53,9 @@ class Plan:
                 todo.append(_global_names(source))
         return spared
 
-    def rehearsal(self, names: Iterable[str]) -> list[str]:
-        """Reference answers with their tests, by the names of the graded cells."""
-        return [f"{self.solutions.get(name.removesuffix('-tests'), '')}\n\n{self.tests[name].source}" for name in names]
+    def rehearsal(self) -> list[str]:
+        """Every reference answer with its tests."""
+        return [f"{self.solutions.get(name.removesuffix('-tests'), '')}\n\n{cell.source}" for name, cell in self.tests.items()]
 
     def graded(self, name: str, source: str | None = None, shift: int = 0) -> Cell:
         """The graded cell called `name`, with its own source or the given one; `shift` is added to the seeds of its hidden tests."""
@@ -121,7 +121,9 @@ SEEDED = frozenset({"default_rng", "manual_seed", "Random"})  # they take a seed
 
 
 def shift_of(seed: str, student: str) -> int:
-    """What is added to the seeds of a student's hidden tests: the same for the same two texts, from 1 to a million."""
+    """What is added to the seeds of a student's hidden tests: from 1 to a million, the same for the same texts; 0 where `seed` is ""."""
+    if not seed:
+        return 0
     digest = hashlib.sha256(f"{seed}\0{student}".encode()).digest()
     return 1 + int.from_bytes(digest[:8], "big") % 1_000_000
 
